@@ -1,0 +1,14 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["packages/*/test/**/*.test.ts", "tools/**/*.test.ts", "docs/**/*.test.ts"],
+    // Every test runs in a zone with a half-hour offset and its own clock changes: code that reads the
+    // machine's zone by mistake fails here.
+    env: { TZ: "Australia/Lord_Howe" },
+    pool: "forks",
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+  },
+});
