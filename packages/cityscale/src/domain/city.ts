@@ -1,0 +1,188 @@
+import { z } from "zod";
+import { parseDuration } from "./duration.ts";
+import { createGrid, type Grid } from "./grid.ts";
+import { isTimeZone } from "./local-time.ts";
+
+const id = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/, "use lower-case letters, digits and dashes, at most 64");
+const duration = z.string().refine((text) => {
+  try {
+    return parseDuration(text) >= 0;
+  } catch {
+    return false;
+  }
+}, "write a duration such as 10m, 26h or 7d");
+const cron = z.string().regex(/^\S+ \S+ \S+ \S+ \S+$/, "write a cron expression of five fields, e.g. 10 4 * * *");
+const bounds = z.strictObject({ min: z.number().optional(), max: z.number().optional() });
+
+const sourceSchema = z.looseObject({ kind: z.string().min(1) });
+
+const contractSchema = z.strictObject({
+  /** Smallest and largest value taken as real. */
+  min: z.number().default(0),
+  max: z.number().default(1_000_000),
+  /** Counts are whole numbers unless this is false. */
+  integer: z.boolean().default(true),
+  /** Zeros in a row from which a counter is taken as dead: later zeros are read as missing. */
+  stuckZeros: duration.default("24h"),
+  /** Age of the newest row, beyond the publication lag, from which `quality` complains. */
+  freshness: duration.default("6h"),
+  /** Share of the expected rows of the last week under which `quality` complains. */
+  completeness: z.number().min(0).max(1).default(0.8),
+});
+
+const measureSchema = z.strictObject({
+  kind: z.enum(["flow"]),
+  from: z.string(),
+  absence: z.enum(["missing", "zeroWhenComplete"]).default("missing"),
+  contract: contractSchema.prefault({}),
+});
+
+const featureSchema = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9_]*$/, "use lower-case letters, digits and underscores"),
+  block: z.enum(["static", "history", "calendar", "lookup"]),
+  /** A SELECT that yields the block's keys and the feature's columns; see docs/how-to/add-a-feature.md. */
+  sql: z.string().min(1),
+});
+
+const targetSchema = z.strictObject({
+  kind: z.enum(["quantity"]).default("quantity"),
+  /** The measure that is forecast; the target's own name when left out. */
+  measure: z.string().optional(),
+  horizon: duration.optional(),
+  /** Added to counts before logarithms, in counts per step: small counts weigh less the larger it is. */
+  offset: z.number().positive().default(5),
+  schedule: z
+    .strictObject({ ingest: cron.optional(), forecast: cron.optional(), review: cron.optional() })
+    .prefault({}),
+  gates: z.record(z.string(), bounds).default({ gain: { min: 0.02 } }),
+  features: z.array(featureSchema).default([]),
+  training: z
+    .strictObject({
+      /** Newest days kept from training and used to judge the model. */
+      testWindow: duration.default("28d"),
+      /** Days before the test window from which intervals are calibrated. */
+      calibrationWindow: duration.default("56d"),
+      /** Training rows (entity, origin, lead); origins are thinned evenly to fit. */
+      maxRows: z.int().min(1000).default(260_000),
+      trees: z.int().min(1).default(220),
+      leaves: z.int().min(2).default(47),
+      learningRate: z.number().positive().default(0.07),
+      seed: z.int().default(1),
+    })
+    .prefault({}),
+});
+
+const citySchema = z.strictObject({
+  id,
+  name: z.string().min(1),
+  timeZone: z.string().refine(isTimeZone, "not an IANA time zone such as Europe/Paris"),
+  /** Where the weather is asked for. */
+  location: z.strictObject({ lat: z.number().min(-90).max(90), lon: z.number().min(-180).max(180) }),
+  step: duration,
+  /** What an entity is called here: counter, sensor, station. */
+  entity: z.string().min(1),
+  /** Earliest data wanted: `730d` before now at the first start, or a date. */
+  history: z.union([duration, z.iso.date()]).default("730d"),
+  sources: z.record(z.string(), sourceSchema),
+  measures: z.record(z.string(), measureSchema),
+  targets: z.record(z.string(), targetSchema),
+  /** Shown wherever the data are. */
+  attribution: z
+    .array(z.strictObject({ publisher: z.string(), licence: z.string(), url: z.url().optional() }))
+    .default([]),
+});
+
+export type SourceDeclaration = z.output<typeof sourceSchema>;
+export type CityDeclaration = z.input<typeof citySchema>;
+export type Measure = z.output<typeof measureSchema>;
+export type Contract = z.output<typeof contractSchema>;
+export type FeatureDeclaration = z.output<typeof featureSchema>;
+export type GateBounds = z.output<typeof bounds>;
+type ParsedCity = z.output<typeof citySchema>;
+type ParsedTarget = z.output<typeof targetSchema>;
+
+/** A target with everything that defaults fill in. */
+export interface Target extends Omit<ParsedTarget, "measure" | "horizon" | "schedule"> {
+  readonly name: string;
+  readonly measure: string;
+  readonly horizon: string;
+  readonly horizonSteps: number;
+  readonly schedule: { readonly ingest: string; readonly forecast: string; readonly review: string };
+}
+
+/** A checked city. */
+export interface City extends Omit<ParsedCity, "targets"> {
+  readonly targets: Readonly<Record<string, Target>>;
+  readonly stepMs: number;
+  readonly grid: Grid;
+}
+
+/** A declaration that cannot be used; the message names every field that is wrong. */
+export class CityError extends Error {
+  readonly problems: readonly string[];
+  constructor(cityId: string, problems: readonly string[]) {
+    super(`city "${cityId}" is not valid:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`);
+    this.name = "CityError";
+    this.problems = problems;
+  }
+}
+
+/**
+ * Checks a declaration and fills in defaults from the step and the target's kind.
+ * Throws CityError that names every wrong field, what was expected and what came.
+ */
+export function defineCity(declaration: CityDeclaration): City {
+  const cityId = String((declaration as { id?: unknown } | null)?.id ?? "?");
+  const parsed = citySchema.safeParse(declaration);
+  if (!parsed.success) {
+    throw new CityError(
+      cityId,
+      parsed.error.issues.map((issue) => `${issue.path.join(".") || "(city)"}: ${issue.message}`),
+    );
+  }
+  const city = parsed.data;
+  const problems: string[] = [];
+  const stepMs = parseDuration(city.step);
+  let grid: Grid | undefined;
+  try {
+    grid = createGrid(city.timeZone, stepMs);
+  } catch (error) {
+    problems.push(`step: ${(error as Error).message}`);
+  }
+  for (const [name, measure] of Object.entries(city.measures)) {
+    if (!(measure.from in city.sources)) {
+      problems.push(`measures.${name}.from: there is no source "${measure.from}"`);
+    }
+  }
+  const targets: Record<string, Target> = {};
+  for (const [name, target] of Object.entries(city.targets)) {
+    const measure = target.measure ?? name;
+    if (!(measure in city.measures)) problems.push(`targets.${name}.measure: there is no measure "${measure}"`);
+    const horizon = target.horizon ?? (stepMs >= 86_400_000 ? "14d" : "24h");
+    const horizonSteps = Math.round(parseDuration(horizon) / stepMs);
+    if (horizonSteps < 1) problems.push(`targets.${name}.horizon: ${horizon} is shorter than one step`);
+    const daily = stepMs >= 86_400_000;
+    targets[name] = {
+      ...target,
+      name,
+      measure,
+      horizon,
+      horizonSteps,
+      schedule: {
+        ingest: target.schedule.ingest ?? (daily ? "0 3 * * *" : "5 * * * *"),
+        forecast: target.schedule.forecast ?? (daily ? "0 4 * * *" : "10 * * * *"),
+        review: target.schedule.review ?? "30 3 * * 0",
+      },
+    };
+  }
+  if (Object.keys(targets).length === 0) problems.push("targets: declare at least one");
+  if (problems.length > 0 || !grid) throw new CityError(cityId, problems);
+  return { ...city, targets, stepMs, grid };
+}
+
+/** JSON Schema of a city declaration, for editors and forms. */
+export function citySchemaJson(): unknown {
+  return z.toJSONSchema(citySchema, { io: "input", unrepresentable: "any" });
+}

@@ -1,0 +1,6 @@
+export * from "./city.ts";
+export * from "./duration.ts";
+export * from "./grid.ts";
+export * from "./local-time.ts";
+export * from "./pages.ts";
+export * from "./vocabulary.ts";

@@ -1,0 +1,83 @@
+import type { CityEvent, Entity, Holiday, WeatherVariable } from "./vocabulary.ts";
+
+/** Counts as columns; all arrays have the same length. */
+export interface ObservationPage {
+  readonly stream: "observations";
+  readonly measure: string;
+  readonly entity: readonly string[];
+  /** Start of the step, ms UTC. */
+  readonly validAt: Float64Array;
+  /** NaN where the publisher sent null. */
+  readonly value: Float64Array;
+  /** The publisher's own stamp, ms UTC; NaN or absent where there is none. */
+  readonly publishedAt?: Float64Array;
+}
+
+/** Hourly weather as columns in the units of `weatherVariables`; NaN = not given. */
+export interface WeatherPage {
+  readonly stream: "weather";
+  /** When the forecast was issued, ms UTC; null = observed (analysis). */
+  readonly issuedAt: number | null;
+  readonly validAt: Float64Array;
+  readonly values: Partial<Record<WeatherVariable, Float64Array>>;
+}
+
+export interface EntityPage {
+  readonly stream: "entities";
+  readonly rows: readonly Entity[];
+}
+
+export interface HolidayPage {
+  readonly stream: "holidays";
+  readonly rows: readonly Holiday[];
+}
+
+export interface EventPage {
+  readonly stream: "events";
+  readonly rows: readonly CityEvent[];
+}
+
+export type StreamPage = ObservationPage | WeatherPage | EntityPage | HolidayPage | EventPage;
+
+/** A row that could not be read, kept as received so that nothing is dropped in silence. */
+export interface RejectedRow {
+  readonly stream: StreamPage["stream"];
+  /** Stable reason code, e.g. `missing-field`, `bad-number`, `bad-date`. */
+  readonly reason: string;
+  /** What was expected, what came, which field. */
+  readonly detail: string;
+  /** The row as received, JSON or text, cut to 2,000 characters. */
+  readonly received: string;
+}
+
+/** What a source yields: rows, what it could not read, and where to go on from once they are stored. */
+export interface Page {
+  readonly parts: readonly StreamPage[];
+  readonly rejected: readonly RejectedRow[];
+  /** JSON value; passed back as `ReadRequest.cursor` after the page is committed. */
+  readonly cursor: unknown;
+  /** Fields seen in the response that are new or gone since the cursor was written, e.g. `+sum_v2`, `-name`. */
+  readonly schemaChanges: readonly string[];
+  /** Rough share of the read that is done (0..1), for progress; null when unknown. */
+  readonly progress: number | null;
+}
+
+export interface ReadRequest {
+  /** null at the very first read. */
+  readonly cursor: unknown;
+  /** Range of `validAt` wanted, ms UTC: the whole history at first, or the range of a backfill. */
+  readonly from: number;
+  /** Exclusive end; nothing is published after the city's clock. */
+  readonly to: number;
+  /** `incremental` goes on from the cursor; `range` reads [from, to) again and leaves the cursor alone. */
+  readonly mode: "incremental" | "range";
+  readonly signal: AbortSignal;
+}
+
+/** The seam of the sources room: reads one public protocol, knows nothing of storage. */
+export interface Source {
+  readonly kind: string;
+  /** Addresses it reads, for `doctor`, logs and attribution. */
+  readonly address: string;
+  read(request: ReadRequest): AsyncIterable<Page>;
+}

@@ -1,0 +1,75 @@
+/**
+ * The words of CityScale as types. Every room uses these names and no synonyms; read this file first.
+ * Instants are milliseconds since the epoch (UTC) unless a name says otherwise.
+ */
+
+/** `flow`: a count per step. (`level` and `log` measures join here when their sources do.) */
+export type MeasureKind = "flow";
+
+/** What an absent row means: nothing is known, or zero once the step is complete. */
+export type Absence = "missing" | "zeroWhenComplete";
+
+/**
+ * How a row's `knownAt` came about: `observed` = the row was new when we polled, `published` = the
+ * publisher's own stamp, `assumed` = end of the step + the source's declared publication lag.
+ */
+export type KnownBasis = "observed" | "published" | "assumed";
+
+/** Where the weather at a forecast's target time came from. */
+export type WeatherBasis = "issued" | "observed" | "none";
+
+/** What a source can deliver. One source may deliver several streams. */
+export type Stream = "observations" | "entities" | "weather" | "holidays" | "events";
+
+/** The thing forecast: a counter, sensor or station. */
+export interface Entity {
+  readonly entity: string;
+  readonly name: string | null;
+  readonly lat: number | null;
+  readonly lon: number | null;
+  /** First and last instants of its life, where known. */
+  readonly openedAt: number | null;
+  readonly retiredAt: number | null;
+  readonly attributes: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+/** A city happening with a place and a time; each version has its own `knownAt`. */
+export interface CityEvent {
+  readonly id: string;
+  readonly name: string;
+  readonly startAt: number;
+  readonly endAt: number;
+  readonly lat: number | null;
+  readonly lon: number | null;
+  readonly venue: string | null;
+  readonly category: string | null;
+  readonly attendance: number | null;
+  readonly cancelled: boolean;
+  readonly publishedAt: number | null;
+}
+
+/** A public or school holiday on one local date (`YYYY-MM-DD`). */
+export interface Holiday {
+  readonly date: string;
+  readonly name: string;
+  readonly kind: "public" | "school";
+}
+
+/** Weather variables in these units only; sources convert. */
+export const weatherVariables = {
+  temperature: "degrees Celsius",
+  dewPoint: "degrees Celsius",
+  humidity: "percent",
+  rain: "millimetres in the hour",
+  wind: "metres per second",
+  cloud: "percent",
+  pressure: "hectopascal",
+  radiation: "watts per square metre",
+} as const;
+export type WeatherVariable = keyof typeof weatherVariables;
+
+/** Names of the naive forecasts that stand in every table. */
+export const naiveNames = ["last-week", "mean-4-weeks", "median-8-weeks"] as const;
+export type NaiveName = (typeof naiveNames)[number];
+
+export type Role = "viewer" | "operator" | "admin";
