@@ -1,0 +1,172 @@
+import type { Fields } from "./container.ts";
+import { ForecastError } from "./errors.ts";
+
+/** An increasing correction of a probability, fitted on rows the model has not seen. Plain JSON. */
+export type ProbabilityMap =
+  | { readonly kind: "identity" }
+  /** 1 / (1 + exp(-(slope logit(p) + intercept))) */
+  | { readonly kind: "platt"; readonly slope: number; readonly intercept: number }
+  /** linear between the knots, constant outside */
+  | { readonly kind: "isotonic"; readonly x: readonly number[]; readonly y: readonly number[] };
+
+/** Rows to fit a map on: label 0 or 1, forecast probability, weight. */
+export interface Labelled {
+  readonly y: Float64Array;
+  readonly p: Float64Array;
+  readonly weight: Float64Array;
+}
+
+/**
+ * The map with the smallest Brier score out of sample: each candidate is fitted on one half of the rows
+ * and judged on the other, both ways (halves in row order, because neighbouring rows resemble each other
+ * and would let isotonic overfit unseen), then the winner is fitted on all rows. The identity is a
+ * candidate, so a model that is calibrated already is left alone.
+ */
+export function chooseMap(rows: Labelled): ProbabilityMap {
+  const middle = rows.y.length >> 1;
+  const halves = [slice(rows, 0, middle), slice(rows, middle, rows.y.length)] as const;
+  let best: ProbabilityMap = { kind: "identity" };
+  let bestLoss = Number.POSITIVE_INFINITY;
+  for (const fit of [fitIdentity, fitPlatt, fitIsotonic]) {
+    const loss = squaredError(fit(halves[0]), halves[1]) + squaredError(fit(halves[1]), halves[0]);
+    if (loss < bestLoss) {
+      bestLoss = loss;
+      best = fit(rows);
+    }
+  }
+  return best;
+}
+
+/** Corrects `p` in place. */
+export function applyMap(map: ProbabilityMap, p: Float64Array): Float64Array {
+  if (map.kind === "platt") {
+    for (let i = 0; i < p.length; i++) p[i] = sigmoid(map.slope * logit(p[i]!) + map.intercept);
+  } else if (map.kind === "isotonic") {
+    for (let i = 0; i < p.length; i++) p[i] = interpolate(map.x, map.y, p[i]!);
+  }
+  return p;
+}
+
+/** @throws ForecastError `bytes` unless the fields are those of a map. */
+export function readMap(fields: Fields): ProbabilityMap {
+  const kind = fields.string("kind");
+  if (kind === "identity") return { kind };
+  if (kind === "platt") return { kind, slope: fields.number("slope"), intercept: fields.number("intercept") };
+  if (kind === "isotonic") {
+    const x = fields.numbers("x");
+    const y = fields.numbers("y");
+    if (x.length === 0 || x.length !== y.length) {
+      throw new ForecastError("bytes", `an isotonic map with ${x.length} and ${y.length} knots`);
+    }
+    return { kind, x, y };
+  }
+  throw new ForecastError("bytes", `unknown probability map "${kind}"`);
+}
+
+function fitIdentity(): ProbabilityMap {
+  return { kind: "identity" };
+}
+
+/**
+ * Platt scaling by Newton's method on the weighted logistic loss, with Platt's smoothed labels (1999), which
+ * keep it finite where the classes can be separated. The identity where the slope is not above 0: a map
+ * that turns the ranking round says that the rows are too few.
+ */
+export function fitPlatt({ y, p, weight }: Labelled): ProbabilityMap {
+  let positives = 0;
+  for (let i = 0; i < y.length; i++) positives += y[i]!;
+  const high = (positives + 1) / (positives + 2);
+  const low = 1 / (y.length - positives + 2);
+  let slope = 1;
+  let intercept = 0;
+  for (let step = 0; step < 50; step++) {
+    let g0 = 0;
+    let g1 = 0;
+    let h00 = 1e-12;
+    let h01 = 0;
+    let h11 = 1e-12;
+    for (let i = 0; i < y.length; i++) {
+      const x = logit(p[i]!);
+      const q = sigmoid(slope * x + intercept);
+      const error = weight[i]! * (q - (y[i]! > 0.5 ? high : low));
+      const curve = weight[i]! * q * (1 - q);
+      g0 += error;
+      g1 += error * x;
+      h00 += curve;
+      h01 += curve * x;
+      h11 += curve * x * x;
+    }
+    const determinant = h00 * h11 - h01 * h01;
+    if (!(determinant > 1e-12 * h00 * h11)) return { kind: "identity" }; // all p alike: no slope to find
+    const down = (h00 * g1 - h01 * g0) / determinant;
+    const over = (h11 * g0 - h01 * g1) / determinant;
+    // A step of more than 2 on the logit scale is where Newton's method overshoots.
+    const damp = Math.min(1, 2 / Math.max(Math.abs(down), Math.abs(over), 1e-300));
+    slope -= damp * down;
+    intercept -= damp * over;
+    if (Math.abs(down) + Math.abs(over) < 1e-10) break;
+  }
+  return slope > 0 && Number.isFinite(intercept) ? { kind: "platt", slope, intercept } : { kind: "identity" };
+}
+
+/**
+ * Isotonic regression by pooling adjacent violators; a knot per pool at its mean `p`. Pools are kept off 0
+ * and 1 by 1 / (n + 2): a few rows are no proof of certainty.
+ */
+export function fitIsotonic({ y, p, weight }: Labelled): ProbabilityMap {
+  const order = new Int32Array(y.length).map((_, i) => i).sort((a, b) => p[a]! - p[b]!);
+  const pools: { weight: number; x: number; y: number }[] = [];
+  for (const i of order) {
+    if (!(weight[i]! > 0)) continue;
+    let pool = { weight: weight[i]!, x: p[i]!, y: y[i]! };
+    // Equal x must pool as well: a map has one value there.
+    for (let last = pools.at(-1); last && (last.y >= pool.y || last.x >= pool.x); last = pools.at(-1)) {
+      pools.pop();
+      const sum = last.weight + pool.weight;
+      const share = pool.weight / sum;
+      pool = { weight: sum, x: last.x + share * (pool.x - last.x), y: last.y + share * (pool.y - last.y) };
+    }
+    pools.push(pool);
+  }
+  if (pools.length === 0) return { kind: "identity" };
+  const margin = 1 / (y.length + 2);
+  return {
+    kind: "isotonic",
+    x: pools.map((pool) => pool.x),
+    y: pools.map((pool) => Math.min(1 - margin, Math.max(margin, pool.y))),
+  };
+}
+
+function interpolate(x: readonly number[], y: readonly number[], at: number): number {
+  if (Number.isNaN(at)) return at;
+  if (at <= x[0]!) return y[0]!;
+  if (at >= x[x.length - 1]!) return y[y.length - 1]!;
+  let low = 0;
+  let high = x.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (x[middle]! <= at) low = middle;
+    else high = middle;
+  }
+  return y[low]! + ((at - x[low]!) / (x[high]! - x[low]!)) * (y[high]! - y[low]!);
+}
+
+function squaredError(map: ProbabilityMap, rows: Labelled): number {
+  const p = applyMap(map, rows.p.slice());
+  let sum = 0;
+  for (let i = 0; i < p.length; i++) sum += rows.weight[i]! * (p[i]! - rows.y[i]!) ** 2;
+  return sum;
+}
+
+function slice(rows: Labelled, from: number, to: number): Labelled {
+  return { y: rows.y.slice(from, to), p: rows.p.slice(from, to), weight: rows.weight.slice(from, to) };
+}
+
+function logit(p: number): number {
+  const inside = Math.min(1 - 1e-12, Math.max(1e-12, p));
+  return Math.log(inside / (1 - inside));
+}
+
+function sigmoid(x: number): number {
+  return 1 / (1 + Math.exp(-x));
+}

@@ -1,0 +1,12 @@
+export {
+  averagePrecision,
+  bestF1,
+  brier,
+  expectedCalibrationError,
+  f1,
+  recallAtAlarmRate,
+} from "./binary.ts";
+export { type GroupScores, groupScores } from "./grouped.ts";
+export { coverage, pinball, relativeWidth } from "./interval.ts";
+export { bias, mape, mase, r2, rmse, rmsle, seasonalScale, wape } from "./quantity.ts";
+export type { Labels, Values } from "./values.ts";
