@@ -10,7 +10,12 @@ export interface Clock {
 
 export type ClockSpec =
   | { readonly kind: "real" }
-  | { readonly kind: "linear"; readonly startMs: number; readonly realStartMs: number; readonly speed: number }
+  | {
+      readonly kind: "linear";
+      readonly startMs: number;
+      readonly realStartMs: number;
+      readonly speed: number;
+    }
   | { readonly kind: "shared"; readonly buffer: SharedArrayBuffer };
 
 /** A clock that runs with the machine's, or `speed` times as fast from `startMs` on. */
@@ -19,7 +24,8 @@ export function createClock(options: { startMs?: number; speed?: number } = {}):
   const realStartMs = Date.now();
   const startMs = options.startMs;
   const now = startMs === undefined ? () => Date.now() : () => startMs + (Date.now() - realStartMs) * speed;
-  const spec: ClockSpec = startMs === undefined ? { kind: "real" } : { kind: "linear", startMs, realStartMs, speed };
+  const spec: ClockSpec =
+    startMs === undefined ? { kind: "real" } : { kind: "linear", startMs, realStartMs, speed };
   const rate = startMs === undefined ? 1 : speed;
   return {
     now,
