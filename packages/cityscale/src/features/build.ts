@@ -1,0 +1,278 @@
+import { CityScaleError } from "../core/index.ts";
+import type { City } from "../domain/index.ts";
+import type { Connection } from "../lake/index.ts";
+import { buildDays, buildEvents, buildWeather } from "./inputs.ts";
+import type { FeatureRequest } from "./request.ts";
+import { buildCells, buildHistory, buildKeyed } from "./tables.ts";
+import type { FeatureView } from "./view.ts";
+
+/** Rows of features as columns; every array has one entry per row. Missing numbers are NaN. */
+export interface FeatureSet {
+  readonly view: FeatureView;
+  readonly rows: number;
+  /** Columns in the order of `view.columns`. */
+  readonly columns: readonly Float32Array[];
+  /** Entity number, index of the origin, lead in steps, step of the target. */
+  readonly entity: Int32Array;
+  readonly origin: Int32Array;
+  readonly lead: Int32Array;
+  readonly step: Int32Array;
+  /** Clean value of the target as it stands now; NaN where unknown. */
+  readonly target: Float64Array;
+  /** Seasonal expectation of the target from what was known at the origin. */
+  readonly expectation: Float64Array;
+  /** Naive forecasts by name, and the 10 % and 90 % quantiles of the eight weeks. */
+  readonly naive: Readonly<Record<string, Float64Array>>;
+  readonly naiveLow: Float64Array;
+  readonly naiveHigh: Float64Array;
+  /** 1 where the weather was issued before the origin, 0 where later observations stand in, NaN where there is none. */
+  readonly weatherIssued: Float32Array;
+  /** Instant of the weather forecast used, ms UTC; NaN where none. */
+  readonly weatherIssuedAt: Float64Array;
+}
+
+/** Variants of the past computed in one pass; more are split over several passes to bound memory. */
+const variantsPerPass = 240;
+
+/**
+ * Features of every entity x origin x lead of the request, by one set of SQL for training and forecasting.
+ * Throws FEATURE_SQL_INVALID naming the custom feature whose SQL does not run, RangeError on a request without origins.
+ */
+export async function buildFeatures(
+  connection: Connection,
+  city: City,
+  view: FeatureView,
+  request: FeatureRequest,
+): Promise<FeatureSet> {
+  if (request.origins.length === 0) throw new RangeError("no origins were asked for");
+  if (request.path === "exact" && request.origins.length !== 1) throw new RangeError("the exact path takes one origin");
+  await buildOrigins(connection, city, request);
+  await buildDays(connection, request);
+  await buildCells(connection, view, request);
+  const variants = await connection.first<{ count: number }>("SELECT count(*) AS count FROM variants");
+  if (variants!.count > variantsPerPass && request.origins.length > 1) {
+    const middle = request.origins.length >> 1;
+    const part = (from: number, to: number) =>
+      buildFeatures(connection, city, view, {
+        ...request,
+        origins: request.origins.slice(from, to),
+        leads: request.leads.slice(from, to),
+      });
+    const first = await part(0, middle);
+    const second = await part(middle, request.origins.length);
+    return concatenate(first, second, middle);
+  }
+  await buildKeyed(connection, view);
+  await buildHistory(connection, view);
+  await buildWeather(connection, view, request);
+  await buildEvents(connection, request);
+  await buildRows(connection, city, view, request);
+  return readRows(connection, view, request);
+}
+
+/** `origins`: the anchor (newest step usable), the steps forecast, and the wall-clock place of both. */
+async function buildOrigins(connection: Connection, city: City, request: FeatureRequest): Promise<void> {
+  const { grid } = city;
+  const count = request.origins.length;
+  const columns = Array.from({ length: 7 }, () => new Float64Array(count));
+  const [o, at, anchor, anchorKey, first, last, lastKey] = columns as [
+    Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array,
+  ];
+  for (let i = 0; i < count; i++) {
+    const origin = request.origins[i]!;
+    const anchorT = grid.stepAt(origin - request.lagMs) - 1;
+    const firstT = grid.stepAt(origin);
+    o[i] = i;
+    at[i] = origin;
+    anchor[i] = anchorT;
+    // The repeated hour of autumn has the place of its first occurrence, which is known when the second is.
+    anchorKey[i] = grid.keyOf(anchorT);
+    first[i] = firstT;
+    last[i] = firstT + request.leads[i]! - 1;
+    let highest = 0;
+    for (let t = firstT; t <= last[i]!; t++) highest = Math.max(highest, grid.keyOf(t));
+    lastKey[i] = highest;
+  }
+  await connection.run(`CREATE OR REPLACE TEMP TABLE origins (
+    o DOUBLE, origin_at DOUBLE, anchor DOUBLE, anchor_key DOUBLE, first_t DOUBLE, last_t DOUBLE, last_key DOUBLE)`);
+  await connection.append("origins", columns);
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE origins AS
+    SELECT o::INTEGER AS o, origin_at::BIGINT AS origin_at, anchor::INTEGER AS anchor, anchor_key::INTEGER AS anchor_key,
+      first_t::INTEGER AS first_t, last_t::INTEGER AS last_t, last_key::INTEGER AS last_key FROM origins`);
+}
+
+/** Lookup of a value that is aligned with the target: only when its own step was known at the origin. */
+const known = (expression: string, days: number, spd: number) =>
+  `CASE WHEN w.key - ${days * spd} <= w.anchor_key THEN ${expression} END`;
+
+async function buildRows(connection: Connection, city: City, view: FeatureView, request: FeatureRequest): Promise<void> {
+  const spd = view.slotsPerDay;
+  const measure = `'${view.measure}'`;
+  const only = request.entities ? `AND h.e IN (${[-1, ...request.entities].join(", ")})` : "";
+  // Entities that have been silent for 60 days are not forecast.
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE row_keys AS
+    WITH wanted AS (
+      SELECT g.o, g.origin_at, g.anchor, g.anchor_key, g.first_t, h.e, n.v
+      FROM origins g JOIN hist h ON h.v = 0 AND h.t = g.anchor ${only}
+        LEFT JOIN variants n ON n.o = g.o AND n.e = h.e
+        LEFT JOIN hist hv ON hv.v = n.v AND hv.e = h.e AND hv.t = g.anchor
+      WHERE CASE WHEN n.v IS NULL THEN h.newest_t ELSE hv.newest_t END >= g.anchor - ${60 * spd}
+    )
+    SELECT row_number() OVER (ORDER BY r.o, r.e, s.t) - 1 AS "row", r.o, r.origin_at, r.anchor, r.anchor_key, r.e,
+      s.t - r.first_t + 1 AS h, s.t, s.key, s.day, s.slot,
+      COALESCE(r.v, 0) AS v, CASE WHEN r.o IN (SELECT o FROM variants) THEN r.o + 1 ELSE 0 END AS cv,
+      greatest(1, CAST(ceil((s.key - r.anchor_key) / ${7 * spd}.0) AS INTEGER)) AS weeks,
+      ob.value AS y
+    FROM wanted r JOIN origins g USING (o) JOIN steps s ON s.t BETWEEN g.first_t AND g.last_t
+      LEFT JOIN (SELECT e, t, value FROM observations WHERE measure = ${measure}) ob ON ob.e = r.e AND ob.t = s.t
+    ${request.onlyWithTarget ? "WHERE ob.value IS NOT NULL" : ""}`);
+  const byWeeks = (name: (w: number) => string) =>
+    view.maxWeeksAhead === 1
+      ? name(1)
+      : `CASE w.weeks ${Array.from({ length: view.maxWeeksAhead }, (_, i) => `WHEN ${i + 1} THEN ${name(i + 1)}`).join(" ")} END`;
+  const ratio = (value: string) => `ln((${value} + ${view.offset}) / (w.s + ${view.offset}))`;
+  const origin = "g.anchor_slot";
+  const columns: Record<string, string> = {
+    lead: "w.h",
+    slot: "w.slot",
+    weekday: "d.weekday",
+    day_of_month: "d.day_of_month",
+    day_of_year: "d.day_of_year",
+    holiday: "d.holiday::INTEGER",
+    holiday_tomorrow: "d.holiday_tomorrow::INTEGER",
+    holiday_yesterday: "d.holiday_yesterday::INTEGER",
+    holiday_name: "COALESCE(hn.number, 0)",
+    school_holiday: "d.school::INTEGER",
+    days_to_christmas: "greatest(-30, least(15, d.from_christmas))",
+    entity: "w.e",
+    log_expectation: `ln(w.s + ${view.offset})`,
+    lat: "n.lat",
+    lon: "n.lon",
+    spread: `ln((${byWeeks((k) => `w.hi${k}`)} + ${view.offset}) / (${byWeeks((k) => `w.lo${k}`)} + ${view.offset}))`,
+    mean_4_weeks: ratio(byWeeks((k) => `w.m${k}`)),
+    y_day_1: known(ratio("w.y_day_1"), 1, spd),
+    level_plain_7d: "hi.level_plain_7d",
+    level_plain_28d: "hi.level_plain_28d",
+    volatility_28d: "hi.volatility_28d",
+    observed_share_7d: "hi.observed_share_7d",
+    city_day_1: known("cd.r", 1, spd),
+    r_year: "w.r_year",
+    r_year_week: "w.r_year_week",
+    sunday_like: ratio(byWeeks((k) => `w.sunday${k}`)),
+    r_last_holiday: `CASE WHEN d.last_same_holiday * ${spd} + w.slot <= w.anchor_key THEN lh.r END`,
+    origin_slot: origin,
+    events_near: "ln(1 + ev.near)",
+    events_city: "ln(1 + ev.everywhere)",
+    event_start_soon: "ln(1 + ev.starting)",
+    event_end_recent: "ln(1 + ev.ending)",
+  };
+  for (const lag of view.dailyLags) columns[`r_day_${lag}`] = known(`w.r_day_${lag}`, lag, spd);
+  for (const lag of view.weeklyLags) columns[`y_week_${lag}`] = ratio(byWeeks((k) => `w.yw${lag + k - 1}`));
+  for (const { name } of view.levels) columns[`level_${name}`] = `hi."level_${name}"`;
+  for (const { name } of view.cityLevels) columns[`city_${name}`] = `ci."city_${name}"`;
+  for (const name of view.weatherColumns) columns[name] = `wx."${name}"`;
+  for (const feature of view.custom) columns[`x_${feature.name}`] = `x_${feature.name}."${feature.name}"`;
+
+  for (const feature of view.custom) {
+    try {
+      await connection.run(`CREATE OR REPLACE TEMP TABLE custom_${feature.name} AS ${feature.sql}`);
+    } catch (error) {
+      throw new CityScaleError("FEATURE_SQL_INVALID", `feature "${feature.name}" of ${view.name} does not run`, { cause: error });
+    }
+  }
+  const joins: Record<string, (name: string) => string> = {
+    static: (name) => `${name}.e = w.e`,
+    history: (name) => `${name}.v = w.v AND ${name}.e = w.e AND ${name}.t = w.anchor`,
+    calendar: (name) => `${name}.t = w.t`,
+    lookup: (name) => `${name}."row" = w."row"`,
+  };
+  const customJoins = view.custom
+    .map((feature) => `LEFT JOIN custom_${feature.name} x_${feature.name} ON ${joins[feature.block]!(`x_${feature.name}`)}`)
+    .join("\n      ");
+  const observedStandIn = request.weather === "observed" || request.weather === "issued-or-observed";
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE features AS
+    WITH rows_keyed AS (
+      SELECT w.*, k.* EXCLUDE (v, e, key, y), k.y AS aligned_y, ${byWeeks((i) => `k.s${i}`)} AS s,
+        COALESCE(oi.issued_at, ${observedStandIn ? -1 : "NULL"}) AS issue
+      FROM row_keys w JOIN keyed k USING (v, e, key) LEFT JOIN origin_issue oi USING (o)
+    ), events_seen AS (
+      SELECT w."row", sum(x.attendance * x.nearness) FILTER (x.during) AS near, max(x.attendance) FILTER (x.during) AS everywhere,
+        sum(x.attendance * x.nearness) FILTER (x.before_start) AS starting, sum(x.attendance * x.nearness) FILTER (x.after_end) AS ending
+      FROM row_keys w JOIN events_at x ON x.e = w.e AND x.t = w.t AND x.known_at <= w.origin_at AND x.known_to > w.origin_at
+      GROUP BY w."row"
+    )
+    SELECT w."row", w.e AS row_e, w.o AS row_o, w.h AS row_h, w.t AS row_t, w.y AS row_y, w.s AS row_s,
+      ${byWeeks((k) => `w.yw${k}`)} AS naive_week, ${byWeeks((k) => `w.nm${k}`)} AS naive_mean, ${byWeeks((k) => `w.nmed${k}`)} AS naive_median,
+      ${byWeeks((k) => `w.nlo${k}`)} AS naive_low, ${byWeeks((k) => `w.nhi${k}`)} AS naive_high,
+      CASE WHEN wx.t IS NULL THEN NULL WHEN w.issue = -1 THEN 0 ELSE 1 END AS wx_issued, CASE WHEN w.issue > 0 THEN w.issue END AS wx_issued_at,
+      ${view.columns.map((name) => `${columns[name]} AS "${name}"`).join(",\n      ")}
+    FROM rows_keyed w
+      JOIN days d ON d.day = w.day
+      JOIN (SELECT o, anchor_key % ${spd} AS anchor_slot FROM origins) g ON g.o = w.o
+      LEFT JOIN holiday_numbers hn ON hn.name = d.name
+      LEFT JOIN entities n ON n.e = w.e
+      LEFT JOIN hist hi ON hi.v = w.v AND hi.e = w.e AND hi.t = w.anchor
+      LEFT JOIN city ci ON ci.v = w.cv AND ci.t = w.anchor
+      LEFT JOIN (SELECT c.v, c.key, c.r FROM city c JOIN steps s ON s.t = c.t AND s.fold = 0) cd ON cd.v = w.cv AND cd.key = w.key - ${spd}
+      LEFT JOIN (SELECT v, e, key, r FROM keyed) lh ON lh.v = w.v AND lh.e = w.e AND lh.key = d.last_same_holiday * ${spd} + w.slot
+      LEFT JOIN wx ON wx.issue = w.issue AND wx.t = w.t
+      LEFT JOIN events_seen ev ON ev."row" = w."row"
+      ${customJoins}`);
+}
+
+async function readRows(connection: Connection, view: FeatureView, request: FeatureRequest): Promise<FeatureSet> {
+  const order = `ORDER BY "row"`;
+  const names = view.columns.map((name) => `"${name}"`).join(", ");
+  const { columns, rows } = await connection.matrix(`SELECT ${names} FROM features ${order}`);
+  const facts = await connection.numbers(
+    `SELECT row_e, row_o, row_h, row_t, row_y, row_s, naive_week, naive_mean, naive_median, naive_low, naive_high, wx_issued, wx_issued_at
+     FROM features ${order}`,
+  );
+  await connection.run("DROP TABLE features");
+  const get = (name: string) => facts[name]!;
+  void request;
+  return {
+    view,
+    rows,
+    columns,
+    entity: Int32Array.from(get("row_e")),
+    origin: Int32Array.from(get("row_o")),
+    lead: Int32Array.from(get("row_h")),
+    step: Int32Array.from(get("row_t")),
+    target: get("row_y"),
+    expectation: get("row_s"),
+    naive: { "last-week": get("naive_week"), "mean-4-weeks": get("naive_mean"), "median-8-weeks": get("naive_median") },
+    naiveLow: get("naive_low"),
+    naiveHigh: get("naive_high"),
+    weatherIssued: Float32Array.from(get("wx_issued")),
+    weatherIssuedAt: get("wx_issued_at"),
+  };
+}
+
+function concatenate(a: FeatureSet, b: FeatureSet, originsInA: number): FeatureSet {
+  const join = <T extends Float32Array | Float64Array | Int32Array>(left: T, right: T): T => {
+    const out = new (left.constructor as new (length: number) => T)(left.length + right.length);
+    out.set(left);
+    out.set(right, left.length);
+    return out;
+  };
+  return {
+    view: a.view,
+    rows: a.rows + b.rows,
+    columns: a.columns.map((column, i) => join(column, b.columns[i]!)),
+    entity: join(a.entity, b.entity),
+    origin: join(a.origin, b.origin.map((o) => o + originsInA)),
+    lead: join(a.lead, b.lead),
+    step: join(a.step, b.step),
+    target: join(a.target, b.target),
+    expectation: join(a.expectation, b.expectation),
+    naive: Object.fromEntries(Object.entries(a.naive).map(([name, values]) => [name, join(values, b.naive[name]!)])),
+    naiveLow: join(a.naiveLow, b.naiveLow),
+    naiveHigh: join(a.naiveHigh, b.naiveHigh),
+    weatherIssued: join(a.weatherIssued, b.weatherIssued),
+    weatherIssuedAt: join(a.weatherIssuedAt, b.weatherIssuedAt),
+  };
+}

@@ -1,0 +1,3 @@
+export { buildFeatures, type FeatureSet } from "./build.ts";
+export type { FeatureRequest, WeatherMode, WhatIf } from "./request.ts";
+export { createView, type FeatureView } from "./view.ts";

@@ -1,0 +1,261 @@
+import type {
+  Entity,
+  EntityPage,
+  EventPage,
+  HolidayPage,
+  ObservationPage,
+  RejectedRow,
+  WeatherPage,
+} from "../domain/index.ts";
+import { dayOfDate } from "../domain/index.ts";
+import type { Connection } from "./duckdb.ts";
+import { weatherColumns } from "./schema.ts";
+
+/** When and whence a page came. `arrivedAt` is the city's clock, `ingestedAt` the wall clock. */
+export interface Arrival {
+  readonly source: string;
+  readonly poll: number;
+  readonly arrivedAt: number;
+  readonly ingestedAt: number;
+  /** Start of the source's first read: older rows are taken as known when published. */
+  readonly firstReadAt: number;
+  readonly lagMs: number;
+}
+
+/** Numbers of entities by id, kept beside the `entities` table. */
+export type EntityNumbers = Map<string, number>;
+
+async function numberOf(
+  connection: Connection,
+  numbers: EntityNumbers,
+  entity: string,
+  at: number,
+): Promise<number> {
+  let e = numbers.get(entity);
+  if (e === undefined) {
+    e = numbers.size;
+    await connection.run("INSERT INTO entities (e, entity, first_seen_at) VALUES (?, ?, ?)", [
+      e,
+      entity,
+      BigInt(Math.round(at)),
+    ]);
+    numbers.set(entity, e);
+  }
+  return e;
+}
+
+export async function appendObservations(
+  connection: Connection,
+  numbers: EntityNumbers,
+  page: ObservationPage,
+  arrival: Arrival,
+  firstSeq: number,
+): Promise<number> {
+  const rows = page.validAt.length;
+  const e = new Float64Array(rows);
+  for (let i = 0; i < rows; i++) {
+    const entity = page.entity[i]!;
+    e[i] =
+      entity === ""
+        ? Number.NaN
+        : (numbers.get(entity) ?? (await numberOf(connection, numbers, entity, arrival.arrivedAt)));
+  }
+  const seq = Float64Array.from({ length: rows }, (_, i) => firstSeq + i);
+  const published = page.publishedAt ?? new Float64Array(rows).fill(Number.NaN);
+  await connection.run(
+    "CREATE TEMP TABLE IF NOT EXISTS page (seq DOUBLE, e DOUBLE, valid_at DOUBLE, value DOUBLE, published_at DOUBLE)",
+  );
+  await connection.run("DELETE FROM page");
+  await connection.append("page", [seq, e, page.validAt, page.value, published]);
+  await connection.run(
+    `INSERT INTO raw_observations
+     SELECT seq, ?, ?, ?, CASE WHEN isnan(e) THEN NULL ELSE e END,
+       CASE WHEN isfinite(valid_at) AND abs(valid_at) < 8.64e15 THEN valid_at END, CASE WHEN isfinite(value) THEN value END,
+       CASE WHEN isfinite(published_at) THEN published_at END, ?, ?
+     FROM page ORDER BY seq`,
+    [
+      arrival.poll,
+      arrival.source,
+      page.measure,
+      BigInt(Math.round(arrival.arrivedAt)),
+      BigInt(Math.round(arrival.ingestedAt)),
+    ],
+  );
+  return rows;
+}
+
+export async function appendRejected(
+  connection: Connection,
+  rejected: readonly RejectedRow[],
+  arrival: Arrival,
+): Promise<number> {
+  let added = 0;
+  for (const row of rejected) {
+    added += await connection.run(
+      `INSERT INTO quarantine
+       SELECT $1, $2, NULL, NULL, NULL, NULL, $3, $4, $5, $6, $7
+       WHERE NOT EXISTS (FROM quarantine WHERE source = $1 AND stream = $2 AND reason = $3 AND received = $5)`,
+      [
+        arrival.source,
+        row.stream,
+        row.reason,
+        row.detail,
+        row.received,
+        BigInt(Math.round(arrival.arrivedAt)),
+        BigInt(Math.round(arrival.ingestedAt)),
+      ],
+    );
+  }
+  return added;
+}
+
+/** Entities appear, change their attributes, move and retire; each change is kept. */
+export async function mergeEntities(
+  connection: Connection,
+  numbers: EntityNumbers,
+  page: EntityPage,
+  arrival: Arrival,
+): Promise<void> {
+  for (const row of page.rows) {
+    const e = await numberOf(connection, numbers, row.entity, arrival.arrivedAt);
+    const old = await connection.first<Record<string, string | number | null>>(
+      "SELECT name, lat, lon, opened_at, retired_at, attributes FROM entities WHERE e = ?",
+      [e],
+    );
+    const next = valuesOf(row);
+    for (const [field, value] of Object.entries(next)) {
+      const before = old?.[field] ?? null;
+      // A listing that leaves a field out says nothing about it.
+      if (value === null || value === before) continue;
+      if (before !== null) {
+        await connection.run("INSERT INTO entity_changes VALUES (?, ?, ?, ?, ?)", [
+          e,
+          BigInt(Math.round(arrival.arrivedAt)),
+          field,
+          String(before),
+          String(value),
+        ]);
+      }
+      await connection.run(`UPDATE entities SET ${field} = ? WHERE e = ?`, [
+        typeof value === "number" && field.endsWith("_at") ? BigInt(Math.round(value)) : value,
+        e,
+      ]);
+    }
+  }
+}
+
+function valuesOf(row: Entity): Record<string, string | number | null> {
+  const attributes = Object.keys(row.attributes).length > 0 ? JSON.stringify(row.attributes) : null;
+  return {
+    name: row.name,
+    lat: row.lat,
+    lon: row.lon,
+    opened_at: row.openedAt,
+    retired_at: row.retiredAt,
+    attributes,
+  };
+}
+
+/**
+ * Weather rows. An observed hour keeps the first value it had: later corrections would change what earlier
+ * origins saw, and hardly move a forecast. A forecast is kept as issued, once for each issue.
+ */
+export async function mergeWeather(
+  connection: Connection,
+  page: WeatherPage,
+  arrival: Arrival,
+): Promise<number> {
+  const rows = page.validAt.length;
+  const missing = new Float64Array(rows).fill(Number.NaN);
+  const columns = weatherColumns.map((name) => page.values[name] ?? missing);
+  await connection.run(
+    `CREATE TEMP TABLE IF NOT EXISTS weather_page (valid_at DOUBLE, ${weatherColumns.map((name) => `"${name}" DOUBLE`).join(", ")})`,
+  );
+  await connection.run("DELETE FROM weather_page");
+  await connection.append("weather_page", [page.validAt, ...columns]);
+  const names = weatherColumns.map((name) => `"${name}"`);
+  const values = names.map((name) => `CASE WHEN isfinite(${name}) THEN ${name} END`).join(", ");
+  const anyValue = names.map((name) => `isfinite(${name})`).join(" OR ");
+  const arrived = Math.round(arrival.arrivedAt);
+  if (page.issuedAt === null) {
+    return connection.run(
+      `INSERT INTO weather
+       SELECT p.valid_at, NULL,
+         CASE WHEN p.valid_at + ${arrival.lagMs} <= ${arrival.firstReadAt} THEN p.valid_at + ${arrival.lagMs} ELSE ${arrived} END,
+         CASE WHEN p.valid_at + ${arrival.lagMs} <= ${arrival.firstReadAt} THEN 'assumed' ELSE 'observed' END, ${values}
+       FROM (SELECT DISTINCT ON (valid_at) * FROM weather_page WHERE (${anyValue}) AND valid_at <= ${arrived}) p
+       WHERE NOT EXISTS (FROM weather w WHERE w.issued_at IS NULL AND w.valid_at = p.valid_at)`,
+    );
+  }
+  const issued = Math.round(page.issuedAt);
+  // A publisher's own archive of forecasts has its stamps; what we polled was known when it arrived.
+  const published = issued + arrival.lagMs <= arrival.firstReadAt;
+  return connection.run(
+    `INSERT INTO weather
+     SELECT p.valid_at, ${issued}, ${published ? issued : arrived}, '${published ? "published" : "observed"}', ${values}
+     FROM (SELECT DISTINCT ON (valid_at) * FROM weather_page WHERE (${anyValue})) p
+     WHERE NOT EXISTS (FROM weather w WHERE w.issued_at = ${issued} AND w.valid_at = p.valid_at)`,
+  );
+}
+
+export async function mergeHolidays(
+  connection: Connection,
+  page: HolidayPage,
+  arrival: Arrival,
+): Promise<void> {
+  for (const row of page.rows) {
+    await connection.run(
+      `INSERT INTO holidays SELECT $1, $2, $3, $4
+       WHERE NOT EXISTS (FROM holidays WHERE day = $1 AND kind = $3)`,
+      [dayOfDate(row.date), row.name, row.kind, BigInt(Math.round(arrival.arrivedAt))],
+    );
+  }
+}
+
+/** Days ahead at which an event without a stamp is taken as announced when it came with the first read. */
+const assumedNoticeMs = 7 * 86_400_000;
+
+export async function mergeEvents(connection: Connection, page: EventPage, arrival: Arrival): Promise<void> {
+  for (const row of page.rows) {
+    const old = await connection.first<{ known_at: number; text: string }>(
+      `SELECT known_at, concat_ws('|', start_at, end_at, lat, lon, attendance, cancelled) AS text
+       FROM events WHERE id = ? ORDER BY known_at DESC LIMIT 1`,
+      [row.id],
+    );
+    const text = [row.startAt, row.endAt, row.lat, row.lon, row.attendance, row.cancelled]
+      .filter((value) => value !== null)
+      .join("|");
+    if (old && sameEvent(old.text, text)) continue;
+    const stamped = row.publishedAt !== null && (!old || row.publishedAt > old.known_at);
+    const first = !old && arrival.arrivedAt - arrival.firstReadAt < 60_000;
+    const knownAt = stamped
+      ? Math.min(row.publishedAt!, arrival.arrivedAt)
+      : first
+        ? Math.min(row.startAt - assumedNoticeMs, arrival.arrivedAt)
+        : arrival.arrivedAt;
+    await connection.run("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [
+      row.id,
+      BigInt(Math.round(knownAt)),
+      stamped ? "published" : first ? "assumed" : "observed",
+      row.name,
+      BigInt(Math.round(row.startAt)),
+      BigInt(Math.round(row.endAt)),
+      row.lat,
+      row.lon,
+      row.venue,
+      row.category,
+      row.attendance,
+      row.cancelled,
+    ]);
+  }
+}
+
+/** Numbers print differently here and in SQL (3 and 3.0): compare them as numbers. */
+function sameEvent(a: string, b: string): boolean {
+  const left = a.split("|");
+  const right = b.split("|");
+  return (
+    left.length === right.length &&
+    left.every((part, i) => part === right[i] || Number(part) === Number(right[i]))
+  );
+}

@@ -1,0 +1,5 @@
+export { Connection, type Engine, literal, type NumberColumns, openEngine } from "./duckdb.ts";
+export { type AppendReport, Lake, type LakeOptions, type SourceState } from "./lake.ts";
+export { addReports, type MergeReport } from "./merge.ts";
+export { weatherColumns } from "./schema.ts";
+export { type DatasetVersion, exportVersion, openVersion } from "./version.ts";

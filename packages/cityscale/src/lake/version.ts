@@ -1,0 +1,92 @@
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { CityScaleError } from "../core/index.ts";
+import { type Connection, type Engine, literal, openEngine } from "./duckdb.ts";
+import type { Lake } from "./lake.ts";
+
+/** Tables of a dataset version and the order that makes equal data equal bytes. */
+const tables: readonly (readonly [name: string, order: string])[] = [
+  ["observations", "measure, e, t"],
+  ["revisions", "measure, e, t, known_from"],
+  ["entities", "e"],
+  ["steps", "t"],
+  ["weather", "issued_at NULLS FIRST, valid_at"],
+  ["holidays", "day, kind"],
+  ["events", "id, known_at"],
+];
+
+/** An immutable, content-hashed export of clean data: what a model was trained on. */
+export interface DatasetVersion {
+  readonly id: string;
+  readonly city: string;
+  /** Instant of the city's clock at which it was cut; nothing known later is in it. */
+  readonly knownAt: number;
+  readonly rows: Readonly<Record<string, number>>;
+  readonly folder: string;
+}
+
+async function fileHash(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
+
+/** Exports the clean tables as Parquet; the folder appears whole or not at all. */
+export async function exportVersion(lake: Lake, root: string, knownAt: number): Promise<DatasetVersion> {
+  const temporary = join(root, `.writing-${process.pid}-${Date.now()}`);
+  mkdirSync(temporary, { recursive: true });
+  try {
+    const rows: Record<string, number> = {};
+    const hashes: string[] = [];
+    await lake.read(async (connection) => {
+      for (const [name, order] of tables) {
+        const path = join(temporary, `${name}.parquet`);
+        rows[name] = await connection.run(
+          `COPY (SELECT * FROM ${name} ORDER BY ${order}) TO ${literal(path)} (FORMAT parquet, COMPRESSION zstd)`,
+        );
+        hashes.push(`${name} ${await fileHash(path)}`);
+      }
+    });
+    const id = createHash("sha256").update(hashes.join("\n")).digest("hex").slice(0, 20);
+    const version: DatasetVersion = { id, city: lake.city.id, knownAt, rows, folder: join(root, id) };
+    if (existsSync(version.folder)) return version;
+    writeFileSync(
+      join(temporary, "manifest.json"),
+      JSON.stringify({ ...version, folder: undefined, files: hashes }, null, 2),
+    );
+    renameSync(temporary, version.folder);
+    return version;
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+/** Opens a dataset version in memory, with the lake's own table names. Throws ARTIFACT_DAMAGED on a changed file. */
+export async function openVersion(
+  folder: string,
+  options: { memoryMb: number; threads: number; temporary?: string },
+): Promise<{ engine: Engine; connection: Connection; knownAt: number }> {
+  const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8")) as {
+    knownAt: number;
+    files: string[];
+  };
+  for (const entry of manifest.files) {
+    const [name, hash] = entry.split(" ");
+    if ((await fileHash(join(folder, `${name}.parquet`))) !== hash) {
+      throw new CityScaleError(
+        "ARTIFACT_DAMAGED",
+        `dataset file ${name}.parquet in ${folder} does not match its checksum`,
+      );
+    }
+  }
+  const engine = await openEngine({ path: ":memory:", ...options });
+  const connection = await engine.connect();
+  for (const [name] of tables) {
+    await connection.run(
+      `CREATE TABLE ${name} AS FROM read_parquet(${literal(join(folder, `${name}.parquet`))})`,
+    );
+  }
+  return { engine, connection, knownAt: manifest.knownAt };
+}
