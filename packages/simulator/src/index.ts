@@ -1,0 +1,12 @@
+/** A generative city, and real recordings, served through the real APIs' formats on a virtual clock. */
+export type { ClockSpec } from "./clock.ts";
+export type { Fault, FaultKind, Malformation } from "./fault.ts";
+export {
+  type Climate,
+  type GenerativeCity,
+  type Kind,
+  sydneyPedestrians,
+} from "./generate/parameters.ts";
+export type { RecordedCity, RequestEntry, RequestLog, Simulator, SimulatorOptions } from "./options.ts";
+export { startSimulator } from "./simulator.ts";
+export { startSimulatorWorker } from "./simulator-worker.ts";
