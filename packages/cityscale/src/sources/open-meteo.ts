@@ -1,0 +1,237 @@
+import { z } from "zod";
+import { CityScaleError, isAbort, messageOf } from "../core/index.ts";
+import {
+  type Page,
+  parseDuration,
+  type ReadRequest,
+  type RejectedRow,
+  type WeatherPage,
+  type WeatherVariable,
+} from "../domain/index.ts";
+import { addressOf, commonOptions, type SourceContext, type SourceKind } from "./kind.ts";
+import { numberOf, rejectedRow } from "./rows.ts";
+
+const options = z.strictObject({
+  ...commonOptions("openMeteo", "0h"),
+  archiveHost: z.url().default("https://archive-api.open-meteo.com"),
+  forecastHost: z.url().default("https://api.open-meteo.com"),
+  /** Days of forecast to keep. */
+  forecastDays: z.int().min(1).max(16).default(7),
+  /** Age from which the archive is asked; younger days come from the forecast's own past. */
+  archiveAfter: z.int().min(1).max(90).default(5),
+});
+type OpenMeteoOptions = z.output<typeof options>;
+
+/** Observed weather and forecasts as issued, for the city's location. */
+export function openMeteo(declaration: Omit<z.input<typeof options>, "kind"> = {}) {
+  return { kind: "openMeteo" as const, ...declaration };
+}
+
+/** Open-Meteo's names; units are those of `weatherVariables` with wind asked for in m/s. */
+const names: Readonly<Record<WeatherVariable, string>> = {
+  temperature: "temperature_2m",
+  dewPoint: "dew_point_2m",
+  humidity: "relative_humidity_2m",
+  rain: "precipitation",
+  wind: "wind_speed_10m",
+  cloud: "cloud_cover",
+  pressure: "pressure_msl",
+  radiation: "shortwave_radiation",
+};
+const variables = Object.keys(names) as WeatherVariable[];
+
+interface Cursor {
+  /** Start of the newest observed hour that was delivered. */
+  readonly observedThrough: number | null;
+}
+
+const hourMs = 3_600_000;
+const dayMs = 86_400_000;
+
+export const openMeteoKind: SourceKind<OpenMeteoOptions> = {
+  kind: "openMeteo",
+  description: "Hourly weather from Open-Meteo: the archive, the last days, and forecasts as issued.",
+  options,
+  create(declared, context) {
+    const archive = addressOf(declared.archiveHost, "/v1/archive", context.baseAddress);
+    const forecast = addressOf(declared.forecastHost, "/v1/forecast", context.baseAddress);
+    return {
+      kind: "openMeteo",
+      address: forecast,
+      read: (request) => read(declared, context, archive, forecast, request),
+    };
+  },
+};
+
+/**
+ * The archive a year at a time, then the last days with the forecast. When one of the two fails, the other is
+ * delivered first and the failure is thrown at the end.
+ */
+async function* read(
+  declared: OpenMeteoOptions,
+  context: SourceContext,
+  archive: string,
+  forecast: string,
+  request: ReadRequest,
+): AsyncGenerator<Page> {
+  const { signal } = request;
+  const incremental = request.mode === "incremental";
+  const cursor = (incremental ? request.cursor : null) as Cursor | null;
+  const now = context.clock.now();
+  const thisHour = Math.floor(now / hourMs) * hourMs;
+  const today = Math.floor(now / dayMs) * dayMs;
+  const through = cursor?.observedThrough ?? null;
+  const from =
+    through === null ? request.from : Math.max(request.from, through - parseDuration(declared.overlap));
+  const observedEnd = Math.min(request.to, thisHour);
+  const archiveEnd = Math.min(observedEnd, today - declared.archiveAfter * dayMs);
+  let observed = through;
+  let failure: unknown;
+
+  const cursorNow = () => (incremental ? { observedThrough: observed } : request.cursor);
+  for (let start = Math.floor(from / dayMs) * dayMs; start < archiveEnd; ) {
+    const year = new Date(start).getUTCFullYear();
+    const end = Math.min(Date.UTC(year + 1, 0, 1), Math.ceil(archiveEnd / dayMs) * dayMs);
+    const url = addressWith(archive, context, { start_date: dateOf(start), end_date: dateOf(end - dayMs) });
+    let hours: Hours;
+    try {
+      hours = hoursOf(await context.http.json(url, { signal }), url);
+    } catch (error) {
+      if (isAbort(error)) throw error;
+      // The archive stays behind the cursor and is asked again at the next read.
+      failure = error;
+      context.log.warn(
+        { address: archive, error: messageOf(error) },
+        "the weather archive could not be read",
+      );
+      break;
+    }
+    const page = pageOf(hours, null, Math.max(start, from), Math.min(end, archiveEnd));
+    if (page.validAt.length > 0) observed = Math.max(observed ?? 0, page.validAt.at(-1)!);
+    yield {
+      parts: page.validAt.length > 0 ? [page] : [],
+      rejected: hours.rejected,
+      cursor: cursorNow(),
+      schemaChanges: [],
+      progress: (end - from) / Math.max(1, observedEnd - from),
+    };
+    start = end;
+  }
+
+  if (incremental || request.to > archiveEnd) {
+    const recentFrom = Math.max(from, Math.min(archiveEnd, observedEnd));
+    const pastDays = Math.min(92, Math.max(0, Math.ceil((today - recentFrom) / dayMs)));
+    const url = addressWith(forecast, context, { past_days: pastDays, forecast_days: declared.forecastDays });
+    try {
+      const hours = hoursOf(await context.http.json(url, { signal }), url);
+      const past = pageOf(hours, null, recentFrom, observedEnd);
+      const coming = pageOf(hours, thisHour, thisHour, Number.POSITIVE_INFINITY);
+      const parts = incremental ? [past, coming] : [past];
+      if (failure === undefined && past.validAt.length > 0)
+        observed = Math.max(observed ?? 0, past.validAt.at(-1)!);
+      yield {
+        parts: parts.filter((part) => part.validAt.length > 0),
+        rejected: hours.rejected,
+        cursor: cursorNow(),
+        schemaChanges: [],
+        progress: 1,
+      };
+    } catch (error) {
+      if (isAbort(error) || failure === undefined) throw error;
+      throw new CityScaleError(
+        "SOURCE_UNREACHABLE",
+        `archive and forecast failed: ${messageOf(failure)}; ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
+  }
+  if (failure !== undefined) throw failure;
+}
+
+interface Hours {
+  readonly validAt: Float64Array;
+  readonly values: Readonly<Record<WeatherVariable, Float64Array>>;
+  readonly rejected: readonly RejectedRow[];
+}
+
+function hoursOf(body: unknown, url: string): Hours {
+  const hourly = (body as { hourly?: unknown } | null)?.hourly as Record<string, unknown> | undefined;
+  const time = hourly?.["time"];
+  if (!hourly || !Array.isArray(time)) {
+    throw new CityScaleError("SOURCE_MALFORMED", `${url}: expected an object with hourly.time`, {
+      details: { url },
+    });
+  }
+  const rejected: RejectedRow[] = [];
+  const validAt = Float64Array.from(time, (value: unknown) => {
+    if (typeof value === "number" && Number.isFinite(value)) return value * 1000;
+    rejected.push(rejectedRow("weather", "bad-date", "hourly.time: expected seconds", value));
+    return Number.NaN;
+  });
+  const columns = variables.map((variable): [WeatherVariable, Float64Array] => {
+    const column = hourly[names[variable]];
+    const values = new Float64Array(time.length).fill(Number.NaN);
+    if (column === undefined) return [variable, values];
+    if (!Array.isArray(column) || column.length !== time.length) {
+      throw new CityScaleError(
+        "SOURCE_MALFORMED",
+        `${url}: expected ${time.length} values of ${names[variable]}, received ${Array.isArray(column) ? column.length : "none"}`,
+        { details: { url } },
+      );
+    }
+    for (let i = 0; i < values.length; i++) {
+      const value = numberOf(column[i]);
+      if (value !== undefined) values[i] = value;
+      else {
+        const received = { time: time[i], [names[variable]]: column[i] };
+        rejected.push(
+          rejectedRow("weather", "bad-number", `${names[variable]}: expected a number or null`, received),
+        );
+      }
+    }
+    return [variable, values];
+  });
+  if (columns.every(([variable]) => hourly[names[variable]] === undefined)) {
+    throw new CityScaleError("SOURCE_SCHEMA_CHANGED", `${url}: none of the variables asked for came`, {
+      details: { url },
+    });
+  }
+  return { validAt, values: Object.fromEntries(columns) as Record<WeatherVariable, Float64Array>, rejected };
+}
+
+/** The hours of [from, to) that have at least one value, in order. */
+function pageOf(hours: Hours, issuedAt: number | null, from: number, to: number): WeatherPage {
+  const kept: number[] = [];
+  for (let i = 0; i < hours.validAt.length; i++) {
+    const at = hours.validAt[i]!;
+    if (at >= from && at < to && variables.some((variable) => !Number.isNaN(hours.values[variable][i])))
+      kept.push(i);
+  }
+  const pick = (column: Float64Array) => Float64Array.from(kept, (i) => column[i]!);
+  const values: Partial<Record<WeatherVariable, Float64Array>> = {};
+  for (const variable of variables) values[variable] = pick(hours.values[variable]);
+  return { stream: "weather", issuedAt, validAt: pick(hours.validAt), values };
+}
+
+function addressWith(
+  address: string,
+  context: SourceContext,
+  range: Record<string, string | number>,
+): string {
+  const { lat, lon } = context.location;
+  const query = {
+    latitude: String(lat),
+    longitude: String(lon),
+    hourly: variables.map((variable) => names[variable]).join(","),
+    // Local times would carry one offset for the whole answer, wrong on the other side of a clock change.
+    timezone: "GMT",
+    timeformat: "unixtime",
+    wind_speed_unit: "ms",
+  };
+  const parts = Object.entries({ ...query, ...range }).map(([name, value]) => `${name}=${value}`);
+  return `${address}?${parts.join("&")}`;
+}
+
+function dateOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}
