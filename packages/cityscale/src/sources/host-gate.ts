@@ -53,6 +53,7 @@ export function createHostGate(options: {
       await takeSlot(signal);
       try {
         if (notBefore > now()) await sleep(notBefore - now(), signal);
+        if (perSecond === Number.POSITIVE_INFINITY) return leave;
         tokens = Math.min(burst, tokens + ((now() - filledAt) / 1000) * perSecond);
         filledAt = now();
         tokens -= 1;

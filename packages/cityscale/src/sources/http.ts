@@ -16,7 +16,7 @@ export interface HttpClientOptions {
   readonly maxRetryAfterMs?: number;
   /** Requests to one host at the same time. */
   readonly concurrency?: number;
-  /** Requests to one host per second, after a burst of twice as many. */
+  /** Requests to one host per second, after a burst of twice as many; 10, and no limit on this machine itself. */
   readonly perSecond?: number;
   readonly log?: Log;
   /** Wall time, waiting and chance; the network is real even where the city's clock is not. */
@@ -90,7 +90,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
     if (!gate) {
       gate = createHostGate({
         concurrency: options.concurrency ?? 2,
-        perSecond: options.perSecond ?? 10,
+        perSecond: options.perSecond ?? (isLoopback(host) ? Number.POSITIVE_INFINITY : 10),
         now,
         sleep,
       });
@@ -271,6 +271,10 @@ function publicError(url: string, failure: Failure, attempts: number): CityScale
     cause: failure.cause,
     details: { url: shown(url), status: failure.httpStatus, attempts },
   });
+}
+
+function isLoopback(host: string): boolean {
+  return /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/.test(host);
 }
 
 /** The address without secrets, for messages. */

@@ -23,6 +23,9 @@ export const options = z.strictObject({
       layer: z.int().min(0).default(0),
       entity: z.string().min(1),
       name: z.string().min(1).optional(),
+      /** Date fields with the first and last day of a counter's life. */
+      opened: z.string().min(1).optional(),
+      retired: z.string().min(1).optional(),
     })
     .optional(),
 });

@@ -75,7 +75,8 @@ export async function* readLayer(source: LayerSource, request: ReadRequest): Asy
       named: new Set(places.rows.map((row) => row.entity)),
       start,
       end,
-      nameField,
+      // Where positions are known, a row with the name alone would say that they are not.
+      nameField: places.at === null ? nameField : undefined,
     };
     let position = start;
     let newest = cursor?.newest ?? null;
@@ -194,13 +195,14 @@ async function readPlaces(source: LayerSource, cursor: Cursor | null, signal: Ab
     const layer = createLayer(source.places, source.context.http, signal);
     const info = await layer.info();
     requireFields(source.places, [places.entity], info.fields);
-    const name = places.name !== undefined && places.name in info.fields ? places.name : undefined;
+    const optional = [places.name, places.opened, places.retired].filter((field) => field !== undefined);
+    const fields = [places.entity, ...optional].filter((field) => field in info.fields);
     let more = true;
     for (let offset = 0; more; ) {
       const page: FeaturePage = await layer.query(
         {
           where: "1=1",
-          outFields: [places.entity, ...(name ? [name] : [])].join(","),
+          outFields: fields.join(","),
           orderByFields: `${info.objectId} ASC`,
           returnGeometry: "true",
           outSR: 4326,
@@ -213,8 +215,12 @@ async function readPlaces(source: LayerSource, cursor: Cursor | null, signal: Ab
         if (entity === undefined) continue;
         const [lat, lon] = [geometry?.y, geometry?.x];
         const placed = typeof lat === "number" && typeof lon === "number" && Math.abs(lat) <= 90;
-        const label = name === undefined ? undefined : idOf(attributes[name]);
-        rows.push(entityOf(entity, label ?? null, placed ? lat : null, placed ? lon : null));
+        const name = idOf(attributes[places.name ?? ""]) ?? null;
+        rows.push({
+          ...entityOf(entity, name, placed ? lat : null, placed ? lon : null),
+          openedAt: instantIn(attributes[places.opened ?? ""]),
+          retiredAt: instantIn(attributes[places.retired ?? ""]),
+        });
       }
       offset += page.features.length;
       more = page.more;
@@ -228,6 +234,10 @@ async function readPlaces(source: LayerSource, cursor: Cursor | null, signal: Ab
     );
     return { rows: [], at };
   }
+}
+
+function instantIn(value: unknown): number | null {
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
 }
 
 function entityOf(entity: string, name: string | null, lat: number | null, lon: number | null): Entity {
