@@ -1,0 +1,505 @@
+import { Grower } from "./grower.ts";
+import { type BinRoute, blockRows, routeRow, type TrainingMemory } from "./memory.ts";
+import { type Metric, makeMetric } from "./metrics.ts";
+import { makeObjective, type Objective, softmax } from "./objectives.ts";
+import type { ResolvedParams } from "./params.ts";
+import { quantile, weightedQuantile } from "./quantiles.ts";
+import { mix, streamKey, uniform } from "./random.ts";
+import type { Team } from "./team.ts";
+import type { Tree } from "./tree.ts";
+import type { CustomMetric, CustomObjective, MetricName } from "./types.ts";
+
+/** What one training is to do; plain data but for the functions of a single-threaded one. */
+export interface BoostPlan {
+  readonly params: ResolvedParams;
+  /** Raw score to start from, per output. */
+  readonly base: readonly number[];
+  /** Rounds already in the model that is continued. */
+  readonly startIteration: number;
+  readonly earlyStoppingRounds: number;
+  readonly metric: MetricName;
+  readonly customObjective?: CustomObjective | undefined;
+  readonly customMetric?: CustomMetric | undefined;
+}
+
+/** Rounds a number below 2^51 to a whole one when added and taken away again. */
+const rounder = 1.5 * 2 ** 52;
+
+/**
+ * One worker's part of a training: the same program in every worker. What is summed over rows is either exact
+ * whole numbers or summed block by block in one order, so the model does not depend on the number of workers.
+ */
+export class Booster {
+  readonly #plan: BoostPlan;
+  readonly #params: ResolvedParams;
+  readonly #memory: TrainingMemory;
+  readonly #team: Team;
+  readonly #grower: Grower;
+  readonly #objective: Objective;
+  readonly #metric: Metric;
+  readonly #outputs: number;
+  /** Own rows that the current trees see, and those that they do not. */
+  #bag: Int32Array;
+  #outside: Int32Array;
+  #bagCount: number;
+  #gradientScale = 1;
+  #hessianScale = 1;
+  /** Scale of exact leaf sums. */
+  #fineGradient = 1;
+  #fineHessian = 1;
+  // One block's rows at a time.
+  readonly #score = new Float64Array(blockRows);
+  readonly #label = new Float64Array(blockRows);
+  readonly #g = new Float64Array(blockRows);
+  readonly #h = new Float64Array(blockRows);
+  readonly #custom: { g: Float64Array; h: Float64Array } | undefined;
+  /** Trees grown here, kept by the first worker only. */
+  readonly trees: Tree[] = [];
+  /** Rounds done here. */
+  iteration = 0;
+  bestIteration = 0;
+  bestMetric = Number.NaN;
+  lastMetric: number | undefined;
+
+  constructor(plan: BoostPlan, memory: TrainingMemory, team: Team) {
+    this.#plan = plan;
+    this.#params = plan.params;
+    this.#memory = memory;
+    this.#team = team;
+    this.#outputs = plan.params.numClass;
+    this.#objective = makeObjective(plan.params);
+    this.#metric = plan.customMetric
+      ? {
+          name: plan.customMetric.name,
+          higherIsBetter: plan.customMetric.higherIsBetter ?? false,
+          whole: plan.customMetric.evaluate,
+        }
+      : makeMetric(plan.metric, plan.params);
+    const { rows } = memory.data;
+    const own: number[] = [];
+    this.#eachBlock(rows, (from, to) => {
+      for (let i = from; i < to; i++) own.push(i);
+    });
+    this.#bag = Int32Array.from(own);
+    this.#outside = new Int32Array(0);
+    this.#bagCount = rows;
+    this.#grower = new Grower(plan.params, memory.data, team, memory, own.length);
+    this.#custom = plan.customObjective && { g: new Float64Array(rows), h: new Float64Array(rows) };
+  }
+
+  /** Does one round. Returns whether there is more to do. */
+  step(): boolean {
+    const { numIterations } = this.#params;
+    if (this.iteration >= numIterations) return false;
+    const round = this.#plan.startIteration + this.iteration;
+    this.#drawBag(round);
+    if (this.#memory.probabilities) this.#softmaxAll();
+    if (this.#custom)
+      this.#plan.customObjective?.(this.#memory.scores, this.#memory.label, this.#custom.g, this.#custom.h);
+    for (let k = 0; k < this.#outputs; k++) {
+      const number = round * this.#outputs + k;
+      this.#prepareGradients(number, k);
+      this.#growOne(number, k);
+    }
+    this.iteration++;
+    const better = this.#evaluate();
+    if (better) this.bestIteration = this.iteration;
+    const { earlyStoppingRounds } = this.#plan;
+    if (this.#memory.validation && earlyStoppingRounds > 0) {
+      if (this.iteration - this.bestIteration >= earlyStoppingRounds) return false;
+    }
+    return this.iteration < numIterations;
+  }
+
+  /** Calls `visit` with this worker's blocks of rows. */
+  #eachBlock(rows: number, visit: (from: number, to: number, block: number) => void): void {
+    const blocks = Math.ceil(rows / blockRows);
+    for (let b = this.#team.index; b < blocks; b += this.#team.size) {
+      visit(b * blockRows, Math.min(rows, (b + 1) * blockRows), b);
+    }
+  }
+
+  #drawBag(round: number): void {
+    const { baggingFraction, baggingFreq, seed } = this.#params;
+    if (baggingFreq === 0 || baggingFraction >= 1) return;
+    const draw = Math.floor(round / baggingFreq);
+    if (this.iteration > 0 && round % baggingFreq !== 0) return;
+    const key = streamKey(seed, 2, draw);
+    const inside: number[] = [];
+    const outside: number[] = [];
+    this.#eachBlock(this.#memory.data.rows, (from, to) => {
+      for (let i = from; i < to; i++) (uniform(key, i) < baggingFraction ? inside : outside).push(i);
+    });
+    this.#bag = Int32Array.from(inside);
+    this.#outside = Int32Array.from(outside);
+    this.#bagCount = this.#sumOverTeam(inside.length);
+  }
+
+  #sumOverTeam(own: number): number {
+    const { counts } = this.#memory;
+    this.#team.barrier();
+    counts[this.#team.index] = own;
+    this.#team.barrier();
+    let sum = 0;
+    for (let w = 0; w < this.#team.size; w++) sum += counts[w]!;
+    return sum;
+  }
+
+  #softmaxAll(): void {
+    const { scores, probabilities, data } = this.#memory;
+    const k = this.#outputs;
+    this.#eachBlock(data.rows, (from, to) => {
+      probabilities!.set(scores.subarray(from * k, to * k), from * k);
+      for (let i = from; i < to; i++) softmax(probabilities!, i * k, k);
+    });
+  }
+
+  /** Writes quantised gradients into the records, at a scale that keeps packed sums exact. */
+  #prepareGradients(treeNumber: number, k: number): void {
+    const { constantHessian, unit } = this.#memory.records;
+    const gradientRoom = Math.min(2 ** 52 / unit, 2 ** 30);
+    this.#quantise(treeNumber, k);
+    this.#team.barrier();
+    const { blockSums } = this.#memory;
+    let g = 0;
+    let h = 0;
+    for (let b = 0; b < blockSums.length; b += 2) {
+      g += blockSums[b]!;
+      h += blockSums[b + 1]!;
+    }
+    const gradientScale = powerBelow(gradientRoom / g);
+    const hessianScale = constantHessian ? 1 : powerBelow(2 ** 25.5 / h);
+    this.#fineGradient = powerBelow(2 ** 50 / g);
+    this.#fineHessian = powerBelow(2 ** 50 / h);
+    // Both sums depend on the scores alone, so every worker, and a training that continues, sees the same scale.
+    if (gradientScale !== this.#gradientScale || hessianScale !== this.#hessianScale) {
+      this.#gradientScale = gradientScale;
+      this.#hessianScale = hessianScale;
+      this.#team.barrier();
+      this.#quantise(treeNumber, k);
+    }
+    this.#grower.finder.setQuanta(1 / gradientScale, 1 / hessianScale);
+  }
+
+  #quantise(treeNumber: number, k: number): void {
+    const { data, weight, records, derivatives, blockSums } = this.#memory;
+    const { constantHessian } = records;
+    const bagged = this.#outside.length > 0;
+    const key = streamKey(this.#params.seed, 3, treeNumber);
+    const bagKey = this.#bagKey();
+    const g = this.#g;
+    const h = this.#h;
+    this.#eachBlock(data.rows, (from, to, block) => {
+      const n = to - from;
+      this.#blockGradients(from, to, k);
+      if (constantHessian) h.fill(1, 0, n);
+      if (weight && !this.#custom) {
+        for (let i = 0; i < n; i++) {
+          const w = weight[from + i]!;
+          g[i] = g[i]! * w;
+          h[i] = h[i]! * w;
+        }
+      }
+      let sumG = 0;
+      let sumH = 0;
+      for (let i = 0; i < n; i++) {
+        if (bagged && uniform(bagKey, from + i) >= this.#params.baggingFraction) continue;
+        sumG += Math.abs(g[i]!);
+        sumH += h[i]!;
+      }
+      blockSums[block * 2] = sumG;
+      blockSums[block * 2 + 1] = sumH;
+      const at = from * records.stride + records.binWords;
+      if (constantHessian) {
+        writeGradients(records.ints, at, records.stride, g, n, this.#gradientScale, key + from);
+      } else {
+        writeBoth(
+          records.ints,
+          at,
+          records.stride,
+          g,
+          h,
+          n,
+          this.#gradientScale,
+          this.#hessianScale,
+          key + from,
+        );
+        for (let i = 0; i < n; i++) {
+          derivatives![(from + i) * 2] = g[i]!;
+          derivatives![(from + i) * 2 + 1] = h[i]!;
+        }
+      }
+    });
+  }
+
+  #bagKey(): number {
+    const { baggingFreq, seed } = this.#params;
+    const round = this.#plan.startIteration + this.iteration;
+    return baggingFreq > 0 ? streamKey(seed, 2, Math.floor(round / baggingFreq)) : 0;
+  }
+
+  /** Gradient and hessian of rows [from, to) into the block arrays, before weights. */
+  #blockGradients(from: number, to: number, k: number): void {
+    const { scores, label, probabilities } = this.#memory;
+    const n = to - from;
+    const g = this.#g;
+    const h = this.#h;
+    if (this.#custom) {
+      g.set(this.#custom.g.subarray(from, to));
+      h.set(this.#custom.h.subarray(from, to));
+      return;
+    }
+    if (probabilities) {
+      const outputs = this.#outputs;
+      const factor = outputs / (outputs - 1);
+      for (let i = 0; i < n; i++) {
+        const p = probabilities[(from + i) * outputs + k]!;
+        g[i] = p - (label[from + i] === k ? 1 : 0);
+        h[i] = factor * p * (1 - p);
+      }
+      return;
+    }
+    this.#label.set(label.subarray(from, to));
+    if (this.#params.randomForest) this.#score.fill(this.#plan.base[0]!);
+    else this.#score.set(scores.subarray(from, to));
+    this.#objective.gradients(this.#score, this.#label, n, g, h);
+  }
+
+  #growOne(treeNumber: number, k: number): void {
+    const grower = this.#grower;
+    grower.rows.set(this.#bag);
+    grower.grow(this.#bag.length, this.#bagCount, treeNumber);
+    this.#leafValues();
+    const { learningRate } = this.#params;
+    const values = this.#memory.leafValues.subarray(0, grower.leaves.length);
+    const tree = grower.tree(values, learningRate);
+    if (this.#team.index === 0) this.trees.push({ ...tree, leafValue: tree.leafValue.slice() });
+    const { scores, validation } = this.#memory;
+    const outputs = this.#outputs;
+    grower.leaves.forEach((leaf, i) => {
+      addToRows(scores, grower.rows, leaf.begin, leaf.begin + leaf.own, values[i]!, outputs, k);
+    });
+    if (this.#outside.length === 0 && !validation) return;
+    const route = routeOf(tree, grower);
+    for (const row of this.#outside) {
+      const at = row * outputs + k;
+      scores[at] = scores[at]! + values[routeRow(route, this.#memory.data, row)]!;
+    }
+    if (!validation) return;
+    this.#eachBlock(validation.data.rows, (from, to) => {
+      for (let row = from; row < to; row++) {
+        const at = row * outputs + k;
+        validation.scores[at] = validation.scores[at]! + values[routeRow(route, validation.data, row)]!;
+      }
+    });
+  }
+
+  /** Sets the shared leaf values, times the learning rate. */
+  #leafValues(): void {
+    const { leafValues, derivatives } = this.#memory;
+    const { leaves, finder } = this.#grower;
+    const rate = this.#params.learningRate;
+    if (this.#objective.renewQuantile !== undefined) {
+      this.#renewToQuantile(this.#objective.renewQuantile, rate);
+      return;
+    }
+    if (derivatives) {
+      this.#renewFromDerivatives(derivatives, rate);
+      return;
+    }
+    // Every worker writes the same numbers.
+    leaves.forEach((leaf, i) => {
+      leafValues[i] = finder.leafValue(leaf) * rate;
+    });
+  }
+
+  /** Leaf values from true sums: quantised ones are good for choosing splits only. */
+  #renewFromDerivatives(derivatives: Float64Array, rate: number): void {
+    const { leafValues, leafSums } = this.#memory;
+    const { leaves, rows } = this.#grower;
+    const stride = this.#params.numLeaves * 2;
+    const own = this.#team.index * stride;
+    const gs = this.#fineGradient;
+    const hs = this.#fineHessian;
+    leaves.forEach((leaf, i) => {
+      let g = 0;
+      let h = 0;
+      for (let j = leaf.begin; j < leaf.begin + leaf.own; j++) {
+        const at = rows[j]! * 2;
+        g += derivatives[at]! * gs + rounder - rounder;
+        h += derivatives[at + 1]! * hs + rounder - rounder;
+      }
+      leafSums[own + i * 2] = g;
+      leafSums[own + i * 2 + 1] = h;
+    });
+    this.#team.barrier();
+    const { lambdaL1 } = this.#params;
+    leaves.forEach((leaf, i) => {
+      let g = 0;
+      let h = 0;
+      for (let w = 0; w < this.#team.size; w++) {
+        g += leafSums[w * stride + i * 2]!;
+        h += leafSums[w * stride + i * 2 + 1]!;
+      }
+      g /= gs;
+      h = h / hs + leaf.l2;
+      const value = h > 0 ? -(Math.sign(g) * Math.max(0, Math.abs(g) - lambdaL1)) / h : 0;
+      leafValues[i] = Math.max(leaf.lower, Math.min(leaf.upper, value)) * rate + 0;
+    });
+    this.#team.barrier();
+  }
+
+  /** Leaf values as quantiles of the leaves' residuals; leaves are dealt to workers, the largest first. */
+  #renewToQuantile(alpha: number, rate: number): void {
+    const { label, scores, leafValues, leafSums, residuals, residualWeights, wholeWeight } = this.#memory;
+    const { leaves, rows } = this.#grower;
+    const { size, index } = this.#team;
+    const stride = this.#params.numLeaves * 2;
+    const base = this.#params.randomForest ? this.#plan.base[0] : undefined;
+    leaves.forEach((leaf, i) => {
+      leafSums[index * stride + i] = leaf.own;
+    });
+    this.#team.barrier();
+    const starts = new Int32Array(leaves.length + 1);
+    leaves.forEach((leaf, i) => {
+      starts[i + 1] = starts[i]! + leaf.count;
+      let at = starts[i]!;
+      for (let w = 0; w < index; w++) at += leafSums[w * stride + i]!;
+      for (let j = leaf.begin; j < leaf.begin + leaf.own; j++, at++) {
+        const row = rows[j]!;
+        residuals![at] = label[row]! - (base ?? scores[row]!);
+        if (residualWeights) residualWeights[at] = wholeWeight![row]!;
+      }
+    });
+    this.#team.barrier();
+    const loads = new Float64Array(size);
+    const order = leaves.map((_, i) => i).sort((a, b) => leaves[b]!.count - leaves[a]!.count || a - b);
+    for (const i of order) {
+      const least = loads.indexOf(Math.min(...loads));
+      loads[least] = loads[least]! + leaves[i]!.count;
+      if (least !== index) continue;
+      const value =
+        leaves[i]!.count === 0
+          ? 0
+          : residualWeights
+            ? weightedQuantile(residuals!, residualWeights, starts[i]!, starts[i + 1]!, alpha)
+            : quantile(residuals!, starts[i]!, starts[i + 1]!, alpha);
+      const { lower, upper } = leaves[i]!;
+      leafValues[i] = Math.max(lower, Math.min(upper, value)) * rate + 0;
+    }
+    this.#team.barrier();
+  }
+
+  /** Computes the metric on the validation set; returns whether it is the best so far. */
+  #evaluate(): boolean {
+    const { validation, metricSums } = this.#memory;
+    if (!validation) return true;
+    const metric = this.#metric;
+    const { label, weight, data } = validation;
+    const outputs = this.#outputs;
+    const scores = this.#params.randomForest ? this.#averaged(validation.scores) : validation.scores;
+    if ("row" in metric) {
+      this.#eachBlock(data.rows, (from, to, block) => {
+        let loss = 0;
+        let total = 0;
+        for (let i = from; i < to; i++) {
+          const w = weight ? weight[i]! : 1;
+          loss += w * metric.row(scores, i * outputs, label[i]!);
+          total += w;
+        }
+        metricSums[block * 2] = loss;
+        metricSums[block * 2 + 1] = total;
+      });
+      this.#team.barrier();
+      let loss = 0;
+      let total = 0;
+      for (let b = 0; b + 1 < metricSums.length; b += 2) {
+        loss += metricSums[b]!;
+        total += metricSums[b + 1]!;
+      }
+      this.lastMetric = metric.finish(loss / total);
+    } else {
+      this.#team.barrier();
+      if (this.#team.index === 0) metricSums[metricSums.length - 1] = metric.whole(scores, label, weight);
+      this.#team.barrier();
+      this.lastMetric = metricSums[metricSums.length - 1]!;
+    }
+    const value = this.lastMetric;
+    const better =
+      this.iteration === 1 || (metric.higherIsBetter ? value > this.bestMetric : value < this.bestMetric);
+    if (better) this.bestMetric = value;
+    return better;
+  }
+
+  /** A forest's scores so far: the start plus the mean of the trees. */
+  #averaged(sums: Float64Array): Float64Array {
+    const { base } = this.#plan;
+    const rounds = this.#plan.startIteration + this.iteration;
+    return sums.map((s, i) => {
+      const b = base[i % this.#outputs]!;
+      return b + (s - b) / rounds;
+    });
+  }
+}
+
+/** The largest power of two not above x. */
+function powerBelow(x: number): number {
+  if (!(x > 0)) return 1;
+  return 2 ** Math.max(-1000, Math.min(1000, Math.floor(Math.log2(x))));
+}
+
+/** Rounds up or down at random, so that sums of many are right on the mean. */
+function writeGradients(
+  ints: Int32Array,
+  from: number,
+  stride: number,
+  g: Float64Array,
+  n: number,
+  scale: number,
+  key: number,
+): void {
+  for (let i = 0, at = from; i < n; i++, at += stride) {
+    ints[at] = Math.floor(g[i]! * scale + mix(key + i) * 2.3283064365386963e-10);
+  }
+}
+
+function writeBoth(
+  ints: Int32Array,
+  from: number,
+  stride: number,
+  g: Float64Array,
+  h: Float64Array,
+  n: number,
+  gradientScale: number,
+  hessianScale: number,
+  key: number,
+): void {
+  for (let i = 0, at = from; i < n; i++, at += stride) {
+    const draw = mix(key + i);
+    ints[at] = Math.floor(g[i]! * gradientScale + draw * 2.3283064365386963e-10);
+    ints[at + 1] = Math.floor(h[i]! * hessianScale + (draw & 65535) * 0.0000152587890625);
+  }
+}
+
+function addToRows(
+  scores: Float64Array,
+  rows: Int32Array,
+  from: number,
+  to: number,
+  value: number,
+  outputs: number,
+  k: number,
+): void {
+  for (let j = from; j < to; j++) {
+    const at = rows[j]! * outputs + k;
+    scores[at] = scores[at]! + value;
+  }
+}
+
+/** The tree as a route over bins. */
+function routeOf(tree: Tree, grower: Grower): BinRoute {
+  const nodes = tree.feature.length;
+  const tables = new Uint8Array(nodes * 256);
+  for (let n = 0; n < nodes; n++) tables.set(grower.tableOf(n), n * 256);
+  return { feature: tree.feature, left: tree.left, right: tree.right, tables };
+}

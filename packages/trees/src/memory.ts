@@ -1,0 +1,150 @@
+import type { DatasetParts } from "./dataset.ts";
+import type { GrowerMemory } from "./grower.ts";
+import type { ResolvedParams } from "./params.ts";
+import { splitSize } from "./split.ts";
+import { control } from "./team.ts";
+
+/** Rows are dealt to workers in blocks of this many. */
+export const blockRows = 256;
+
+/** A validation set with the training set's bins. */
+export interface ValidationParts {
+  readonly data: DatasetParts;
+  readonly label: Float64Array;
+  readonly weight: Float64Array | undefined;
+  readonly scores: Float64Array;
+}
+
+/** Everything a training works on; shared between workers, or plain memory for a team of one. */
+export interface TrainingMemory extends GrowerMemory {
+  readonly control: Int32Array;
+  readonly data: DatasetParts;
+  readonly label: Float64Array;
+  readonly weight: Float64Array | undefined;
+  /** Weights as whole numbers with an exact sum, for weighted quantiles. */
+  readonly wholeWeight: Float64Array | undefined;
+  /** Raw scores, rows x outputs. */
+  readonly scores: Float64Array;
+  /** Class probabilities of the round (multiclass). */
+  readonly probabilities: Float64Array | undefined;
+  /** True gradient and hessian of each row, where leaf values are renewed from them. */
+  readonly derivatives: Float64Array | undefined;
+  /** Per block: sums of |gradient| and of the hessian, in-bag rows only. */
+  readonly blockSums: Float64Array;
+  /** Per worker and leaf: two sums. */
+  readonly leafSums: Float64Array;
+  readonly leafValues: Float64Array;
+  /** Residuals by leaf, and their weights, where leaf values are renewed to a quantile. */
+  readonly residuals: Float64Array | undefined;
+  readonly residualWeights: Float64Array | undefined;
+  readonly validation: ValidationParts | undefined;
+  /** Per block of the validation set: loss sum and weight sum; then one slot for a whole-set metric. */
+  readonly metricSums: Float64Array;
+}
+
+export interface MemoryPlan {
+  readonly data: DatasetParts;
+  readonly params: ResolvedParams;
+  readonly label: Float64Array;
+  readonly weight: Float64Array | undefined;
+  readonly validation: Omit<ValidationParts, "scores"> | undefined;
+  readonly workers: number;
+  readonly constantHessian: boolean;
+  readonly renewsQuantile: boolean;
+}
+
+/** Allocates a training's memory and writes the bin bytes of the row records. */
+export function planMemory(plan: MemoryPlan): TrainingMemory {
+  const { data, params, workers, constantHessian } = plan;
+  const { rows } = data;
+  const shared = workers > 1;
+  const bytes = (n: number): ArrayBuffer | SharedArrayBuffer =>
+    shared ? new SharedArrayBuffer(n) : new ArrayBuffer(n);
+  const floats = (n: number): Float64Array => new Float64Array(bytes(n * 8));
+  const copy = (values: Float64Array): Float64Array => {
+    const out = floats(values.length);
+    out.set(values);
+    return out;
+  };
+  const binWords = Math.ceil(data.mappers.length / 4);
+  const stride = binWords + (constantHessian ? 1 : 2);
+  const words = new Uint32Array(bytes(rows * stride * 4));
+  writeRecords(data, words, stride);
+  const outputs = params.numClass;
+  const { validation } = plan;
+  return {
+    control: new Int32Array(bytes(control.size * 4)),
+    data,
+    records: {
+      words,
+      ints: new Int32Array(words.buffer),
+      stride,
+      binWords,
+      unit: 2 ** (constantHessian ? Math.ceil(Math.log2(rows + 1)) : 26),
+      constantHessian,
+    },
+    scratch: floats(workers * binWords * 1024),
+    splits: floats(workers * 2 * splitSize),
+    counts: floats(workers * 2),
+    label: copy(plan.label),
+    weight: plan.weight && copy(plan.weight),
+    wholeWeight: plan.weight && plan.renewsQuantile ? copy(wholeNumbers(plan.weight)) : undefined,
+    scores: floats(rows * outputs),
+    probabilities: outputs > 1 ? floats(rows * outputs) : undefined,
+    derivatives: constantHessian ? undefined : floats(rows * 2),
+    blockSums: floats(2 * Math.ceil(rows / blockRows)),
+    leafSums: floats(workers * params.numLeaves * 2),
+    leafValues: floats(params.numLeaves),
+    residuals: plan.renewsQuantile ? floats(rows) : undefined,
+    residualWeights: plan.renewsQuantile && plan.weight ? floats(rows) : undefined,
+    validation: validation && {
+      data: validation.data,
+      label: copy(validation.label),
+      weight: validation.weight && copy(validation.weight),
+      scores: floats(validation.data.rows * outputs),
+    },
+    metricSums: floats(2 * Math.ceil((validation?.data.rows ?? 0) / blockRows) + 1),
+  };
+}
+
+/** Bin bytes row by row, in blocks so that both sides of the transposition stay in cache. */
+function writeRecords(data: DatasetParts, words: Uint32Array, stride: number): void {
+  const bytes = new Uint8Array(words.buffer);
+  const step = stride * 4;
+  const { rows, bins } = data;
+  for (let from = 0; from < rows; from += 1024) {
+    const to = Math.min(rows, from + 1024);
+    for (let f = 0; f < data.mappers.length; f++) {
+      const base = f * rows;
+      for (let i = from, at = from * step + f; i < to; i++, at += step) bytes[at] = bins[base + i]!;
+    }
+  }
+}
+
+/** Weights scaled to whole numbers whose sum stays exact. */
+function wholeNumbers(weight: Float64Array): Float64Array {
+  let sum = 0;
+  for (const w of weight) sum += w;
+  const scale = sum > 0 ? 2 ** Math.floor(50 - Math.log2(sum)) : 1;
+  return weight.map((w) => Math.round(w * scale));
+}
+
+/** Routes rows by their bins through a tree whose nodes say which bins go left. */
+export interface BinRoute {
+  readonly feature: Int32Array;
+  readonly left: Int32Array;
+  readonly right: Int32Array;
+  /** nodes x 256: 1 where the bin goes left. */
+  readonly tables: Uint8Array;
+}
+
+/** The leaf of row `row`. */
+export function routeRow(route: BinRoute, data: DatasetParts, row: number): number {
+  if (route.feature.length === 0) return 0;
+  let n = 0;
+  while (n >= 0) {
+    const bin = data.bins[route.feature[n]! * data.rows + row]!;
+    n = route.tables[n * 256 + bin]! ? route.left[n]! : route.right[n]!;
+  }
+  return ~n;
+}

@@ -1,0 +1,156 @@
+import { readBinary, writeBinary } from "./binary.ts";
+import { checkColumns } from "./dataset.ts";
+import { check } from "./errors.ts";
+import { FlatForest } from "./flat.ts";
+import { applyLink, type Link, linkOf } from "./objectives.ts";
+import type { Tree } from "./tree.ts";
+import type { Column, ObjectiveName } from "./types.ts";
+
+/** What a column held in training; other tools' model files want it. */
+export type FeatureInfo =
+  | { readonly kind: "number"; readonly min: number; readonly max: number }
+  | { readonly kind: "category"; readonly categories: readonly number[] }
+  | { readonly kind: "unused" };
+
+/** A model as plain data. */
+export interface ModelData {
+  readonly featureNames: readonly string[];
+  readonly features: readonly FeatureInfo[];
+  readonly objective: ObjectiveName | "custom";
+  /** The objective's own numbers (alpha, tweedieVariancePower) where it has any. */
+  readonly objectiveParams: Readonly<Record<string, number>>;
+  /** Raw scores per row: the number of classes, else 1. */
+  readonly outputs: number;
+  /** Raw score to start from, per output. */
+  readonly base: readonly number[];
+  /** Round by round, one tree per output. */
+  readonly trees: readonly Tree[];
+  /** A forest: the mean of the rounds is added to the base, not their sum. */
+  readonly average: boolean;
+  /** Inputs are rounded to float32 before they are compared (models of XGBoost). */
+  readonly float32Inputs: boolean;
+}
+
+/** A trained model. Immutable. */
+export class Model {
+  readonly data: ModelData;
+  readonly #flat: FlatForest;
+  readonly #link: Link;
+
+  constructor(data: ModelData) {
+    this.data = data;
+    this.#flat = new FlatForest(data.trees, data.outputs, data.featureNames.length);
+    this.#link = linkOf(data.objective);
+  }
+
+  get featureNames(): readonly string[] {
+    return this.data.featureNames;
+  }
+
+  get objective(): ObjectiveName | "custom" {
+    return this.data.objective;
+  }
+
+  /** Raw scores and predictions per row. */
+  get outputs(): number {
+    return this.data.outputs;
+  }
+
+  /** Rounds in the model. */
+  get iterations(): number {
+    return this.data.trees.length / this.data.outputs;
+  }
+
+  /**
+   * Predicts in the target's units.
+   * @param columns the training columns, in their order
+   * @param out where to write rows x outputs numbers, row-major; made if not given
+   * @throws TreesError on wrong shapes
+   */
+  predict(columns: readonly Column[], out?: Float64Array): Float64Array {
+    const scores = this.predictRaw(columns, out);
+    applyLink(this.#link, scores, this.data.outputs);
+    return scores;
+  }
+
+  /** As `predict`, before the objective's inverse link. */
+  predictRaw(columns: readonly Column[], out?: Float64Array): Float64Array {
+    const { outputs, base, featureNames } = this.data;
+    check(
+      Array.isArray(columns) && columns.length === featureNames.length,
+      `the model has ${featureNames.length} columns, got ${columns?.length}`,
+    );
+    const rows = checkColumns(columns);
+    const scores = out ?? new Float64Array(rows * outputs);
+    check(scores.length === rows * outputs, `out must have ${rows * outputs} numbers, has ${scores.length}`);
+    for (let i = 0; i < scores.length; i++) scores[i] = this.data.average ? 0 : base[i % outputs]!;
+    this.#flat.predict(this.#inputs(columns), rows, scores);
+    if (this.data.average) {
+      const rounds = Math.max(1, this.iterations);
+      for (let i = 0; i < scores.length; i++) scores[i] = base[i % outputs]! + scores[i]! / rounds;
+    }
+    return scores;
+  }
+
+  /** Prediction of one row in the target's units: the first output (for classes, use `predictRowAll`). */
+  predictRow(row: Float32Array | Float64Array): number {
+    return this.predictRowAll(row)[0]!;
+  }
+
+  /** Predictions of one row in the target's units, one per output. */
+  predictRowAll(row: Float32Array | Float64Array): Float64Array {
+    const { outputs, base, featureNames, average, float32Inputs } = this.data;
+    check(
+      row.length === featureNames.length,
+      `the model has ${featureNames.length} columns, got ${row.length}`,
+    );
+    const out = new Float64Array(outputs);
+    this.#flat.predictRow(
+      float32Inputs && !(row instanceof Float32Array) ? Float32Array.from(row) : row,
+      out,
+    );
+    const rounds = average ? Math.max(1, this.iterations) : 1;
+    for (let k = 0; k < outputs; k++) out[k] = base[k]! + out[k]! / rounds;
+    applyLink(this.#link, out, outputs);
+    return out;
+  }
+
+  /** The leaf that each row falls in, for each tree: rows x trees, row-major. */
+  predictLeaf(columns: readonly Column[]): Int32Array {
+    check(
+      columns.length === this.data.featureNames.length,
+      `the model has ${this.data.featureNames.length} columns, got ${columns.length}`,
+    );
+    const rows = checkColumns(columns);
+    return this.#flat.leaves(this.#inputs(columns), rows);
+  }
+
+  #inputs(columns: readonly Column[]): readonly Column[] {
+    if (!this.data.float32Inputs) return columns;
+    return columns.map((column) => (column instanceof Float64Array ? Float32Array.from(column) : column));
+  }
+
+  /** Per column: the sum of the gains of its splits, or their number. */
+  featureImportance(kind: "gain" | "split" = "gain"): Float64Array {
+    const out = new Float64Array(this.data.featureNames.length);
+    for (const tree of this.data.trees) {
+      tree.feature.forEach((f, n) => {
+        out[f] = out[f]! + (kind === "gain" ? tree.gain[n]! : 1);
+      });
+    }
+    return out;
+  }
+
+  /** The model in this package's own compact form. */
+  toBytes(): Uint8Array {
+    return writeBinary(this.data);
+  }
+
+  /**
+   * Reads what `toBytes` wrote.
+   * @throws TreesError on anything else
+   */
+  static fromBytes(bytes: Uint8Array): Model {
+    return new Model(readBinary(bytes));
+  }
+}

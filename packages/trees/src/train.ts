@@ -1,0 +1,358 @@
+import { binOf } from "./bins.ts";
+import { Booster, type BoostPlan } from "./booster.ts";
+import { Dataset } from "./dataset.ts";
+import { check, TreesError } from "./errors.ts";
+import { type BinRoute, planMemory, routeRow, type TrainingMemory } from "./memory.ts";
+import { defaultMetric, makeMetric } from "./metrics.ts";
+import { type FeatureInfo, Model } from "./model.ts";
+import { makeObjective } from "./objectives.ts";
+import { customObjective, type ResolvedParams, resolveParams } from "./params.ts";
+import { quantile, weightedQuantile } from "./quantiles.ts";
+import { Team } from "./team.ts";
+import { categoricalFlag, defaultLeftFlag, inSet, type Tree } from "./tree.ts";
+import type { Column, CustomMetric, MetricName, Params, Values } from "./types.ts";
+
+export interface TrainInput {
+  readonly dataset: Dataset;
+  /** One per row; for classes 0 .. numClass-1. */
+  readonly label: Values;
+  /** One per row, not negative. */
+  readonly weight?: Values;
+  /** Raw scores to start from, rows x outputs; not part of the model. */
+  readonly initScore?: Values;
+}
+
+export interface Validation {
+  /** Made with `reference` set to the training dataset; or give `columns`. */
+  readonly dataset?: Dataset;
+  readonly columns?: readonly Column[];
+  readonly label: Values;
+  readonly weight?: Values;
+  readonly initScore?: Values;
+}
+
+export interface TrainOptions {
+  readonly validation?: Validation;
+  /** Stop when the metric has not improved for this many rounds; the model then ends at its best round. */
+  readonly earlyStoppingRounds?: number;
+  /** Default: the objective's own. A function makes the training single-threaded. */
+  readonly metric?: MetricName | CustomMetric;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (p: { iteration: number; of: number; metric?: number }) => void;
+  /** A model to add rounds to, trained on a dataset with the same bins. */
+  readonly initModel?: Model;
+}
+
+/** A checked training, ready to run in one thread or several. */
+interface Prepared {
+  readonly plan: BoostPlan;
+  readonly memory: TrainingMemory;
+  readonly initTrees: readonly Tree[];
+  readonly dataset: Dataset;
+}
+
+/**
+ * Trains on the calling thread.
+ * @throws TreesError on wrong shapes, labels or parameters
+ */
+export function trainSync(input: TrainInput, params: Params, options: TrainOptions = {}): Model {
+  const prepared = prepare(input, params, options, 1);
+  const booster = new Booster(prepared.plan, prepared.memory, new Team(0, 1, prepared.memory.control));
+  let more = prepared.plan.params.numIterations > 0;
+  while (more) {
+    options.signal?.throwIfAborted();
+    more = booster.step();
+    report(booster, prepared, options);
+  }
+  return finish(booster, prepared);
+}
+
+/**
+ * Trains without blocking the caller for long.
+ * @throws TreesError on wrong shapes, labels or parameters; the signal's reason when aborted
+ */
+export async function train(input: TrainInput, params: Params, options: TrainOptions = {}): Promise<Model> {
+  const prepared = prepare(input, params, options, 1);
+  const booster = new Booster(prepared.plan, prepared.memory, new Team(0, 1, prepared.memory.control));
+  let more = prepared.plan.params.numIterations > 0;
+  let last = performance.now();
+  while (more) {
+    options.signal?.throwIfAborted();
+    more = booster.step();
+    report(booster, prepared, options);
+    if (performance.now() - last < 20) continue;
+    // A turn of the event loop: timers, requests and abort signals come through.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    last = performance.now();
+  }
+  return finish(booster, prepared);
+}
+
+function report(booster: Booster, prepared: Prepared, options: TrainOptions): void {
+  options.onProgress?.({
+    iteration: booster.iteration,
+    of: prepared.plan.params.numIterations,
+    ...(booster.lastMetric === undefined ? {} : { metric: booster.lastMetric }),
+  });
+}
+
+function finish(booster: Booster, { plan, initTrees, dataset }: Prepared): Model {
+  const { params } = plan;
+  const stopped =
+    plan.earlyStoppingRounds > 0
+      ? booster.trees.slice(0, booster.bestIteration * params.numClass)
+      : booster.trees;
+  return new Model({
+    featureNames: dataset.names,
+    features: dataset.mappers.map(
+      (m): FeatureInfo =>
+        m.categorical
+          ? { kind: "category", categories: [...m.categories] }
+          : m.bins > 1 || m.hasMissing
+            ? { kind: "number", min: m.min, max: m.max }
+            : { kind: "unused" },
+    ),
+    objective: params.objective,
+    objectiveParams:
+      params.objective === "quantile" || params.objective === "huber"
+        ? { alpha: params.alpha }
+        : params.objective === "tweedie"
+          ? { tweedieVariancePower: params.tweedieVariancePower }
+          : {},
+    outputs: params.numClass,
+    base: plan.base,
+    trees: [...initTrees, ...stopped],
+    average: params.randomForest,
+    float32Inputs: false,
+  });
+}
+
+function prepare(input: TrainInput, given: Params, options: TrainOptions, workers: number): Prepared {
+  const { dataset } = input;
+  check(dataset instanceof Dataset, "dataset must be a Dataset");
+  const params = resolveParams(given, dataset.columns);
+  const label = checkValues(input.label, dataset.rows, "label");
+  const weight = input.weight && checkWeights(input.weight, dataset.rows, "weight");
+  const objective = makeObjective(params);
+  checkLabels(params, label);
+  const { initModel, validation } = options;
+  const metric = options.metric ?? defaultMetric(params.objective);
+  if (typeof metric === "string") makeMetric(metric, params);
+  const rounds = options.earlyStoppingRounds ?? 0;
+  check(Number.isInteger(rounds) && rounds >= 0, `earlyStoppingRounds must be a whole number, got ${rounds}`);
+  check(rounds === 0 || validation !== undefined, "early stopping needs a validation set");
+  check(dataset.rows <= 2 ** 24, `at most ${2 ** 24} rows can be trained on, got ${dataset.rows}`);
+  if (initModel) checkInitModel(initModel, params, dataset);
+  const base = initModel
+    ? initModel.data.base
+    : startScores(params, label, weight, input.initScore !== undefined);
+  const valid = validation && prepareValidation(validation, dataset, params);
+  const memory = planMemory({
+    data: dataset.parts(),
+    params,
+    label,
+    weight,
+    validation: valid,
+    workers,
+    constantHessian:
+      params.objective !== "custom" && params.numClass === 1 && objective.constantHessian && !weight,
+    renewsQuantile: objective.renewQuantile !== undefined,
+  });
+  const initTrees = initModel?.data.trees ?? [];
+  startFrom(memory.scores, dataset, base, initTrees, input.initScore, "initScore");
+  if (memory.validation && valid) {
+    startFrom(
+      memory.validation.scores,
+      valid.dataset,
+      base,
+      initTrees,
+      validation?.initScore,
+      "validation.initScore",
+    );
+  }
+  const plan: BoostPlan = {
+    params,
+    base,
+    startIteration: initModel?.iterations ?? 0,
+    earlyStoppingRounds: rounds,
+    metric: typeof metric === "string" ? metric : "l2",
+    customObjective: customObjective(given),
+    customMetric: typeof metric === "string" ? undefined : metric,
+  };
+  return { plan, memory, initTrees, dataset };
+}
+
+function prepareValidation(validation: Validation, dataset: Dataset, params: ResolvedParams) {
+  check(
+    (validation.dataset === undefined) !== (validation.columns === undefined),
+    "validation must have either a dataset or columns",
+  );
+  const own = validation.dataset ?? Dataset.fromColumns(validation.columns ?? [], { reference: dataset });
+  check(
+    own.mappers === dataset.mappers,
+    "the validation dataset must be made with the training dataset as its reference",
+  );
+  const label = checkValues(validation.label, own.rows, "validation.label");
+  checkLabels(params, label);
+  const weight = validation.weight && checkWeights(validation.weight, own.rows, "validation.weight");
+  return { dataset: own, data: own.parts(), label, weight };
+}
+
+function checkValues(values: Values, rows: number, what: string): Float64Array {
+  check(
+    values instanceof Float32Array || values instanceof Float64Array,
+    `${what} must be a Float32Array or Float64Array`,
+  );
+  check(values.length === rows, `${what} has ${values.length} numbers for ${rows} rows`);
+  for (let i = 0; i < values.length; i++) {
+    check(Number.isFinite(values[i]), `${what} ${i} is ${values[i]}: it must be a finite number`);
+  }
+  return values instanceof Float64Array ? values : Float64Array.from(values);
+}
+
+function checkWeights(values: Values, rows: number, what: string): Float64Array {
+  const weights = checkValues(values, rows, what);
+  for (let i = 0; i < rows; i++)
+    check(weights[i]! >= 0, `${what} ${i} is ${weights[i]}: it must not be negative`);
+  return weights;
+}
+
+function checkLabels(params: ResolvedParams, label: Float64Array): void {
+  if (params.objective === "multiclass") {
+    for (let i = 0; i < label.length; i++) {
+      const y = label[i]!;
+      check(
+        Number.isInteger(y) && y >= 0 && y < params.numClass,
+        `label ${i} is ${y}: it must be a class from 0 to ${params.numClass - 1}`,
+      );
+    }
+  } else makeObjective(params).checkLabels(label);
+}
+
+/** The constants that fit the labels best, in raw scores. */
+function startScores(
+  params: ResolvedParams,
+  label: Float64Array,
+  weight: Float64Array | undefined,
+  hasInitScore: boolean,
+): number[] {
+  const zeros = new Array<number>(params.numClass).fill(0);
+  if (!params.boostFromAverage || hasInitScore || params.objective === "custom") return zeros;
+  let total = 0;
+  for (let i = 0; i < label.length; i++) total += weight ? weight[i]! : 1;
+  if (!(total > 0)) return zeros;
+  const share = (f: (y: number) => number): number => {
+    let sum = 0;
+    for (let i = 0; i < label.length; i++) sum += (f(label[i]!) * (weight ? weight[i]! : 1)) / total;
+    return sum;
+  };
+  if (params.objective === "multiclass") {
+    return zeros.map((_, k) =>
+      Math.log(
+        Math.max(
+          1e-15,
+          share((y) => (y === k ? 1 : 0)),
+        ),
+      ),
+    );
+  }
+  switch (makeObjective(params).start) {
+    case "mean":
+      return [share((y) => y)];
+    case "logMean":
+      return [
+        Math.log(
+          Math.max(
+            1e-300,
+            share((y) => y),
+          ),
+        ),
+      ];
+    case "logit": {
+      const p = Math.min(
+        1 - 1e-15,
+        Math.max(
+          1e-15,
+          share((y) => y),
+        ),
+      );
+      return [Math.log(p / (1 - p))];
+    }
+    case "quantile": {
+      const alpha = makeObjective(params).renewQuantile ?? 0.5;
+      return [
+        weight
+          ? weightedQuantile(label.slice(), weight.slice(), 0, label.length, alpha)
+          : quantile(label.slice(), 0, label.length, alpha),
+      ];
+    }
+  }
+}
+
+function checkInitModel(model: Model, params: ResolvedParams, dataset: Dataset): void {
+  check(
+    model.objective === params.objective && model.outputs === params.numClass,
+    `initModel has objective "${model.objective}", not "${params.objective}" with ${params.numClass} outputs`,
+  );
+  check(
+    model.data.average === params.randomForest,
+    "initModel and boosting must both be a forest, or neither",
+  );
+  check(
+    model.featureNames.length === dataset.columns,
+    `initModel has ${model.featureNames.length} columns, the dataset ${dataset.columns}`,
+  );
+}
+
+/** Raw scores before the first round: the base, what the caller gave, and the trees of the continued model. */
+function startFrom(
+  scores: Float64Array,
+  dataset: Dataset,
+  base: readonly number[],
+  trees: readonly Tree[],
+  initScore: Values | undefined,
+  what: string,
+): void {
+  const k = base.length;
+  for (let i = 0; i < scores.length; i++) scores[i] = base[i % k]!;
+  if (initScore) {
+    const given = checkValues(initScore, scores.length, what);
+    for (let i = 0; i < scores.length; i++) scores[i] = scores[i]! + given[i]!;
+  }
+  const data = dataset.parts();
+  trees.forEach((tree, t) => {
+    const route = binRoute(tree, dataset);
+    for (let row = 0; row < dataset.rows; row++) {
+      const at = row * k + (t % k);
+      scores[at] = scores[at]! + tree.leafValue[routeRow(route, data, row)]!;
+    }
+  });
+}
+
+/** A tree over values as a route over the dataset's bins, which must have its thresholds among their bounds. */
+function binRoute(tree: Tree, dataset: Dataset): BinRoute {
+  const nodes = tree.leaves - 1;
+  const tables = new Uint8Array(nodes * 256);
+  for (let n = 0; n < nodes; n++) {
+    const f = tree.feature[n]!;
+    const mapper = dataset.mappers[f]!;
+    const table = tables.subarray(n * 256, (n + 1) * 256);
+    if (tree.flags[n]! & categoricalFlag) {
+      mapper.categories.forEach((category, b) => {
+        table[b] = inSet(tree, tree.threshold[n]!, category) ? 1 : 0;
+      });
+      continue;
+    }
+    const threshold = tree.threshold[n]!;
+    const b = threshold === Infinity ? mapper.bins - 1 : binOf(mapper.bounds, threshold);
+    if (threshold !== Infinity && mapper.bounds[b] !== threshold) {
+      throw new TreesError(
+        `initModel splits ${dataset.names[f]} at ${threshold}, which is not a bin bound of this dataset: ` +
+          "give its raw predictions as initScore instead",
+      );
+    }
+    table.fill(1, 0, b + 1);
+    table[mapper.bins] = tree.flags[n]! & defaultLeftFlag ? 1 : 0;
+  }
+  return { feature: tree.feature, left: tree.left, right: tree.right, tables };
+}
