@@ -1,4 +1,17 @@
 export * as baselines from "./baselines.ts";
+export {
+  BinaryForecaster,
+  type BinaryOptions,
+  type BinaryRows,
+  DEFAULT_BINARY_TREES,
+  fitBinary,
+} from "./binary-forecaster.ts";
+export { DEFAULT_TREES, type DirectOptions, fitDirect, type QuantityRows } from "./direct-fit.ts";
+export { DirectForecaster, type ForecastRows, type Forecasts } from "./direct-forecaster.ts";
 export { ForecastError, type ForecastErrorCode } from "./errors.ts";
+export type { Calibrate, FitOptions, FitProgress, TreeParams } from "./fitting.ts";
+export type { Matrix } from "./matrix.ts";
+export type { ProbabilityMap } from "./probability-map.ts";
 export * as scores from "./scores/index.ts";
 export * as splits from "./splits.ts";
+export { type Transform, type TransformSpec, transformOf } from "./transform.ts";

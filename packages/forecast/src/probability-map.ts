@@ -9,7 +9,7 @@ export type ProbabilityMap =
   /** linear between the knots, constant outside */
   | { readonly kind: "isotonic"; readonly x: readonly number[]; readonly y: readonly number[] };
 
-/** Rows to fit a map on: label 0 or 1, forecast probability, weight. */
+/** Rows to fit a map on: label 0 or 1, forecast probability, weight above 0. */
 export interface Labelled {
   readonly y: Float64Array;
   readonly p: Float64Array;
@@ -115,16 +115,20 @@ export function fitPlatt({ y, p, weight }: Labelled): ProbabilityMap {
  */
 export function fitIsotonic({ y, p, weight }: Labelled): ProbabilityMap {
   const order = new Int32Array(y.length).map((_, i) => i).sort((a, b) => p[a]! - p[b]!);
-  const pools: { weight: number; x: number; y: number }[] = [];
+  // Equal p first: a map has one value there, whatever the order of the rows.
+  const ties: Pool[] = [];
   for (const i of order) {
-    if (!(weight[i]! > 0)) continue;
-    let pool = { weight: weight[i]!, x: p[i]!, y: y[i]! };
-    // Equal x must pool as well: a map has one value there.
-    for (let last = pools.at(-1); last && (last.y >= pool.y || last.x >= pool.x); last = pools.at(-1)) {
+    const row = { weight: weight[i]!, x: p[i]!, y: y[i]! };
+    const last = ties.at(-1);
+    if (last?.x === row.x) ties[ties.length - 1] = merge(last, row);
+    else ties.push(row);
+  }
+  const pools: Pool[] = [];
+  for (const tie of ties) {
+    let pool = tie;
+    for (let last = pools.at(-1); last && last.y >= pool.y; last = pools.at(-1)) {
       pools.pop();
-      const sum = last.weight + pool.weight;
-      const share = pool.weight / sum;
-      pool = { weight: sum, x: last.x + share * (pool.x - last.x), y: last.y + share * (pool.y - last.y) };
+      pool = merge(last, pool);
     }
     pools.push(pool);
   }
@@ -135,6 +139,18 @@ export function fitIsotonic({ y, p, weight }: Labelled): ProbabilityMap {
     x: pools.map((pool) => pool.x),
     y: pools.map((pool) => Math.min(1 - margin, Math.max(margin, pool.y))),
   };
+}
+
+interface Pool {
+  readonly weight: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+function merge(a: Pool, b: Pool): Pool {
+  const weight = a.weight + b.weight;
+  const share = b.weight / weight;
+  return { weight, x: a.x + share * (b.x - a.x), y: a.y + share * (b.y - a.y) };
 }
 
 function interpolate(x: readonly number[], y: readonly number[], at: number): number {

@@ -1,0 +1,172 @@
+import type { Model } from "@cityscale/trees";
+import { type Fields, pack, unpack } from "./container.ts";
+import { ForecastError, requireLength } from "./errors.ts";
+import { checkColumns, type Matrix } from "./matrix.ts";
+import { gainShares, readModel } from "./stored-model.ts";
+import { type Transform, type TransformSpec, transformOf } from "./transform.ts";
+
+/** Rows to forecast; as the training rows, without what is not known yet. */
+export interface ForecastRows {
+  readonly matrix: Matrix;
+  readonly expectation: Float64Array;
+  readonly lead: Int32Array;
+}
+
+/** In counts, at least 0; NaN where the expectation is missing (and the transform needs it). */
+export interface Forecasts {
+  readonly point: Float64Array;
+  /** One array per level. They do not cross, and the point lies between the levels below and above 0.5. */
+  readonly quantiles: Float64Array[];
+}
+
+/** What a fit leaves behind. */
+export interface DirectParts {
+  readonly transform: TransformSpec;
+  readonly featureNames: readonly string[];
+  readonly levels: readonly number[];
+  readonly point: Model;
+  /** One per level other than 0.5, ascending. */
+  readonly quantiles: readonly Model[];
+  /** As `quantiles`: on the transformed scale, by lead - 1; empty without calibration. */
+  readonly offsets: readonly Float64Array[];
+}
+
+const KIND = "direct-forecaster/1";
+
+/** A fitted forecaster of a quantity; made by `fitDirect` or `fromBytes`. Immutable. */
+export class DirectForecaster {
+  readonly #parts: DirectParts;
+  readonly #transform: Transform;
+
+  constructor(parts: DirectParts) {
+    this.#parts = parts;
+    this.#transform = transformOf(parts.transform);
+  }
+
+  /** Columns that `predict` expects, in order. */
+  get featureNames(): readonly string[] {
+    return this.#parts.featureNames;
+  }
+
+  get levels(): readonly number[] {
+    return this.#parts.levels;
+  }
+
+  /** Conformal offsets on the transformed scale, by level other than 0.5 and lead - 1; for inspection. */
+  get offsets(): readonly Float64Array[] {
+    return this.#parts.offsets;
+  }
+
+  /**
+   * Forecasts of any number of rows. A lead beyond those seen in calibration takes the offset of the last.
+   *
+   * @throws ForecastError `shape` on other columns than those fitted on, `data` on a lead below 1
+   */
+  predict(rows: ForecastRows): Forecasts {
+    const { featureNames, levels, point: pointModel, quantiles: models, offsets } = this.#parts;
+    const { matrix, expectation, lead } = rows;
+    checkColumns(matrix, featureNames);
+    requireLength("expectation", expectation.length, matrix.rows);
+    requireLength("lead", lead.length, matrix.rows);
+    if (matrix.rows === 0) {
+      return { point: new Float64Array(0), quantiles: levels.map(() => new Float64Array(0)) };
+    }
+    const point = pointModel.predict(matrix.columns);
+    this.#toCounts(point, expectation);
+    let next = 0;
+    const quantiles = levels.map((level) => {
+      if (level === 0.5) return point.slice();
+      const values = models[next]!.predict(matrix.columns);
+      addOffsets(values, offsets[next++]!, lead);
+      return this.#toCounts(values, expectation);
+    });
+    uncross(levels, quantiles, point);
+    return { point, quantiles };
+  }
+
+  /** Share of the point model's total gain by feature, in the order of `featureNames`; sums to 1 (or is all 0). */
+  importance(): Float64Array {
+    return gainShares(this.#parts.point);
+  }
+
+  /** The same forecaster gives the same bytes. */
+  toBytes(): Uint8Array {
+    const { transform, featureNames, levels, point, quantiles, offsets } = this.#parts;
+    return pack(
+      KIND,
+      { transform, featureNames, levels, offsets: offsets.map((byLead) => ({ byLead: [...byLead] })) },
+      [point, ...quantiles].map((model) => model.toBytes()),
+    );
+  }
+
+  /** @throws ForecastError `bytes` on anything `toBytes` did not write. */
+  static fromBytes(bytes: Uint8Array): DirectForecaster {
+    const { fields, sections } = unpack(bytes, KIND);
+    const levels = fields.numbers("levels");
+    const offsets = fields.objects("offsets").map((entry) => Float64Array.from(entry.numbers("byLead")));
+    const outer = levels.filter((level) => level !== 0.5).length;
+    if (sections.length !== outer + 1 || offsets.length !== outer) {
+      throw new ForecastError(
+        "bytes",
+        `${sections.length} models and ${offsets.length} offsets for ${outer} outer levels`,
+      );
+    }
+    const featureNames = fields.strings("featureNames");
+    const [point, ...quantiles] = sections.map((section) => readModel(section, featureNames));
+    return new DirectForecaster({
+      transform: readTransform(fields.object("transform")),
+      featureNames,
+      levels,
+      point: point!,
+      quantiles,
+      offsets,
+    });
+  }
+
+  /** In place; a negative or infinite expectation is as good as none, and spares the rows beside it. */
+  #toCounts(z: Float64Array, expectation: Float64Array): Float64Array {
+    for (let i = 0; i < z.length; i++) {
+      const s = expectation[i]!;
+      z[i] = this.#transform.inverse(z[i]!, s >= 0 && s < Number.POSITIVE_INFINITY ? s : Number.NaN);
+    }
+    return z;
+  }
+}
+
+function readTransform(fields: Fields): TransformSpec {
+  const name = fields.string("name");
+  if (name === "logRatio") return { name, offset: fields.number("offset") };
+  if (name === "log1pResidual" || name === "identity") return { name };
+  throw new ForecastError("bytes", `unknown transform "${name}"`);
+}
+
+function addOffsets(values: Float64Array, byLead: Float64Array, lead: Int32Array): void {
+  for (let i = 0; i < values.length; i++) {
+    if (lead[i]! < 1) throw new ForecastError("data", `row ${i} has lead ${lead[i]}, expected at least 1`);
+    if (byLead.length > 0) values[i]! += byLead[Math.min(lead[i]!, byLead.length) - 1]!;
+  }
+}
+
+/**
+ * Sorts each row's quantiles in place and keeps those below 0.5 at or below the point and those above at or
+ * above it. For the outermost levels this is plain sorting; the point itself never moves, as it is what the
+ * accuracy scores judge.
+ */
+function uncross(levels: readonly number[], quantiles: readonly Float64Array[], point: Float64Array): void {
+  for (let i = 0; i < point.length; i++) {
+    if (Number.isNaN(point[i]!)) continue;
+    // Insertion sort: a handful of levels, nearly always in order already.
+    for (let k = 1; k < quantiles.length; k++) {
+      const value = quantiles[k]![i]!;
+      let j = k;
+      for (; j > 0 && quantiles[j - 1]![i]! > value; j--) quantiles[j]![i] = quantiles[j - 1]![i]!;
+      quantiles[j]![i] = value;
+    }
+    for (let k = 0; k < quantiles.length; k++) {
+      const column = quantiles[k]!;
+      if (levels[k]! === 0.5) column[i] = point[i]!;
+      else if (levels[k]! < 0.5) column[i] = Math.min(column[i]!, point[i]!);
+      else column[i] = Math.max(column[i]!, point[i]!);
+    }
+  }
+}

@@ -1,0 +1,132 @@
+import { Dataset, type Model, type Params, train } from "@cityscale/trees";
+import { ForecastError } from "./errors.ts";
+import { type Matrix, take, takeRows } from "./matrix.ts";
+
+/** Parameters of the trees; the objective, the seed and the threads are the forecaster's own options. */
+export type TreeParams = Omit<Params, "objective" | "alpha" | "seed" | "numThreads">;
+
+/**
+ * How the later window of rows marked `calibration` is used:
+ * - `refit`: models fitted without the window are corrected on it, and the correction is applied to models
+ *   fitted on all rows: twice the fits, no row wasted
+ * - `holdout`: the models that are corrected on the window are used as they are: the newest rows teach them nothing
+ * - `none`: no correction
+ */
+export type Calibrate = "refit" | "holdout" | "none";
+
+/** Trees grown over all fits of one forecaster: `done` only rises, up to `of`. */
+export interface FitProgress {
+  readonly phase: string;
+  readonly done: number;
+  readonly of: number;
+}
+
+export interface FitOptions {
+  /** bins per column, 2 .. 255 */
+  readonly maxBin?: number;
+  readonly seed: number;
+  /** worker threads; the result does not depend on it */
+  readonly threads: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: FitProgress) => void;
+}
+
+/** What all fits on the same rows share; `label` and `weight` belong to the rows of the dataset. */
+export interface Sample {
+  readonly dataset: Dataset;
+  readonly label: Float64Array;
+  readonly weight: Float64Array;
+}
+
+/** Fits model after model, and counts their trees together. */
+export class Fitter {
+  readonly #options: FitOptions;
+  readonly #of: number;
+  #done = 0;
+
+  /** @param of trees of all fits to come */
+  constructor(options: FitOptions, of: number) {
+    this.#options = options;
+    this.#of = of;
+  }
+
+  async fit(phase: string, sample: Sample, params: Params): Promise<Model> {
+    const { seed, threads, signal, onProgress } = this.#options;
+    signal?.throwIfAborted();
+    const before = this.#done;
+    const report = onProgress && {
+      onProgress: (p: { iteration: number }) =>
+        onProgress({ phase, done: before + p.iteration, of: this.#of }),
+    };
+    const model = await train(
+      sample,
+      { ...params, seed, numThreads: threads },
+      { ...(signal && { signal }), ...report },
+    );
+    this.#done += params.numIterations ?? 0;
+    return model;
+  }
+}
+
+/**
+ * Bins the given rows of the matrix once, for every fit on them. Weights are scaled to mean 1, so that
+ * parameters in units of weight (`lambdaL2`, `minSumHessianInLeaf`) mean the same for a small city and a big one.
+ */
+export function sampleOf(
+  matrix: Matrix,
+  rows: Int32Array,
+  label: Float64Array,
+  weight: Float64Array,
+  options: FitOptions,
+): Sample {
+  const dataset = Dataset.fromColumns(takeRows(matrix, rows), {
+    names: matrix.names,
+    categorical: matrix.categorical,
+    seed: options.seed,
+    ...(options.maxBin !== undefined && { maxBin: options.maxBin }),
+  });
+  const mean = weight.reduce((sum, value) => sum + value, 0) / weight.length;
+  return { dataset, label, weight: weight.map((value) => value / mean) };
+}
+
+/** Some rows of a sample, with the same bins: bytes are copied, nothing is binned again. */
+export function subsample(sample: Sample, rows: Int32Array): Sample {
+  const { bins, rows: all, ...parts } = sample.dataset.parts();
+  // Shared where the source is, or every worker would get a copy of its own.
+  const bytes = rows.length * parts.names.length;
+  const taken = new Uint8Array(
+    bins.buffer instanceof SharedArrayBuffer ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes),
+  );
+  let at = 0;
+  for (let j = 0; j < parts.names.length; j++) {
+    const column = bins.subarray(j * all, (j + 1) * all);
+    for (let k = 0; k < rows.length; k++) taken[at++] = column[rows[k]!]!;
+  }
+  return {
+    dataset: Dataset.fromParts({ ...parts, rows: rows.length, bins: taken }),
+    label: take(sample.label, rows),
+    weight: take(sample.weight, rows),
+  };
+}
+
+/**
+ * The positions in `usable` that lie outside and inside the calibration window.
+ *
+ * @throws ForecastError `noRows` where either is empty
+ */
+export function splitByCalibration(
+  usable: Int32Array,
+  calibration: Uint8Array,
+): { early: Int32Array; late: Int32Array } {
+  const positions = new Int32Array(usable.length).map((_, k) => k);
+  const early = positions.filter((k) => calibration[usable[k]!] === 0);
+  const late = positions.filter((k) => calibration[usable[k]!] !== 0);
+  if (early.length === 0 || late.length === 0) {
+    throw new ForecastError(
+      "noRows",
+      `${early.length} usable rows before and ${late.length} in the calibration window, both need some ` +
+        '(calibrate: "none" does without)',
+    );
+  }
+  return { early, late };
+}

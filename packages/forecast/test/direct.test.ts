@@ -1,0 +1,194 @@
+import { describe, expect, test } from "vitest";
+import { DirectForecaster, type DirectOptions, fitDirect, type QuantityRows, scores } from "../src/index.ts";
+import { generalChecks } from "./general-checks.ts";
+import { quantityRows, withColumn } from "./synthetic.ts";
+
+const trees = { numIterations: 20, numLeaves: 15, minDataInLeaf: 20, learningRate: 0.2 };
+const options: DirectOptions = {
+  transform: { name: "logRatio", offset: 5 },
+  objective: "l1",
+  levels: [0.1, 0.5, 0.9],
+  calibrate: "refit",
+  trees,
+  quantileTrees: { numIterations: 20 },
+  seed: 7,
+  threads: 1,
+};
+
+/** Rows [from, to) of the general checks' matrix have this expectation and these leads. */
+const sideOf = (rows: number) => ({
+  expectation: new Float64Array(rows).fill(50),
+  lead: Int32Array.from({ length: rows }, (_, i) => 1 + (i % 4)),
+});
+
+generalChecks({
+  name: "direct",
+  constant: 50,
+  rows: quantityRows,
+  fit: async ({ matrix, target, calibration, ...rest }) => {
+    const sides = sideOf(matrix.rows);
+    return adapt(await fitDirect({ matrix, target, calibration, ...sides }, { ...options, ...rest }));
+  },
+  fromBytes: (bytes) => adapt(DirectForecaster.fromBytes(bytes)),
+});
+
+function adapt(fitted: DirectForecaster) {
+  return {
+    toBytes: () => fitted.toBytes(),
+    predict: (matrix: QuantityRows["matrix"]) => {
+      const { expectation } = sideOf(matrix.rows);
+      const lead = new Int32Array(matrix.rows).fill(2);
+      const { point, quantiles } = fitted.predict({ matrix, expectation, lead });
+      return [point, ...quantiles];
+    },
+  };
+}
+
+// 900 calibration rows a lead: the coverage they give has a standard deviation of about 0.013.
+const rows = quantityRows(12_000, 3);
+const later = quantityRows(8000, 4);
+
+describe("the direct forecaster", () => {
+  test("beats the expectation it starts from", async () => {
+    const fitted = await fitDirect(rows, { ...options, levels: [] });
+    const { point, quantiles } = fitted.predict(later);
+    expect(quantiles).toEqual([]);
+    expect(scores.wape(later.target, point)!).toBeLessThan(
+      0.7 * scores.wape(later.target, later.expectation)!,
+    );
+    const [entity, lead, signal] = fitted.importance();
+    expect(signal).toBeGreaterThan(0.5);
+    expect(entity! + lead! + signal!).toBeCloseTo(1, 9);
+  });
+
+  test.each(["refit", "holdout"] as const)(
+    "its intervals cover what they say at every lead (%s)",
+    async (calibrate) => {
+      const fitted = await fitDirect(rows, { ...options, calibrate });
+      const { point, quantiles } = fitted.predict(later);
+      const table = scores.groupScores(
+        later.target,
+        point,
+        quantiles[0]!,
+        quantiles[2]!,
+        later.lead.map((h) => h - 1),
+        4,
+      );
+      for (const share of table.coverage) expect(Math.abs(share - 0.8)).toBeLessThan(0.045);
+      expect(table.width[3]).toBeGreaterThan(2 * table.width[0]!); // the spread is 4 times as large
+    },
+  );
+
+  test("offsets by lead repair what the features cannot tell", async () => {
+    const blind = (from: QuantityRows): QuantityRows => ({
+      ...from,
+      matrix: withColumn(from.matrix, "lead", new Float32Array(from.matrix.rows)),
+    });
+    const coverageByLead = async (calibrate: "none" | "refit") => {
+      const fitted = await fitDirect(blind(rows), { ...options, calibrate });
+      const { point, quantiles } = fitted.predict(blind(later));
+      const lead = later.lead.map((h) => h - 1);
+      return scores.groupScores(later.target, point, quantiles[0]!, quantiles[2]!, lead, 4).coverage;
+    };
+    const raw = await coverageByLead("none");
+    expect(raw[0]! - raw[3]!).toBeGreaterThan(0.15);
+    for (const share of await coverageByLead("refit")) expect(Math.abs(share - 0.8)).toBeLessThan(0.045);
+  });
+
+  test("the models that are corrected never saw the calibration rows", async () => {
+    const moved: QuantityRows = {
+      ...rows,
+      target: rows.target.map((y, i) => y + (rows.calibration[i] ? 1000 : 0)),
+    };
+    for (const calibrate of ["refit", "holdout"] as const) {
+      const plain = { ...options, calibrate, transform: { name: "identity" } } as const;
+      const before = (await fitDirect(rows, plain)).offsets;
+      const after = (await fitDirect(moved, plain)).offsets;
+      // Had a row of the window been trained on, its move would not appear in the offsets as it is.
+      after.forEach((byLead, k) => {
+        byLead.forEach((offset, h) => {
+          expect(offset).toBeCloseTo(before[k]![h]! + 1000, 6);
+        });
+      });
+    }
+  });
+
+  test("quantiles do not cross, are at least 0, and level 0.5 is the point", async () => {
+    const levels = [0.05, 0.3, 0.45, 0.5, 0.55, 0.9];
+    const fitted = await fitDirect(rows, { ...options, levels, calibrate: "holdout" });
+    const { point, quantiles } = fitted.predict(later);
+    expect(quantiles[3]).toEqual(point);
+    for (let i = 0; i < point.length; i++) {
+      expect(quantiles[0]![i]).toBeGreaterThanOrEqual(0);
+      for (let k = 1; k < levels.length; k++)
+        expect(quantiles[k]![i]).toBeGreaterThanOrEqual(quantiles[k - 1]![i]!);
+    }
+  });
+
+  test("a row without a usable expectation is NaN and leaves the rows beside it alone", async () => {
+    const fitted = await fitDirect(rows, { ...options, calibrate: "none" });
+    const whole = fitted.predict(later);
+    for (const bad of [Number.NaN, -3, Number.POSITIVE_INFINITY]) {
+      const expectation = later.expectation.with(5, bad);
+      const { point, quantiles } = fitted.predict({ ...later, expectation });
+      expect(point[5]).toBeNaN();
+      for (const column of quantiles) expect(column[5]).toBeNaN();
+      expect(point.subarray(6)).toEqual(whole.point.subarray(6));
+    }
+  });
+
+  test("rows without an expectation are skipped in fitting", async () => {
+    const half = rows.expectation.map((s, i) => (i % 2 ? s : Number.NaN));
+    const target = rows.target.map((y, i) => (i % 2 ? y : 12345));
+    const none = { ...options, calibrate: "none" } as const;
+    const a = await fitDirect({ ...rows, expectation: half, target }, none);
+    const b = await fitDirect({ ...rows, expectation: half }, none);
+    expect(a.toBytes()).toEqual(b.toBytes());
+  });
+
+  test("the units of the weights do not matter", async () => {
+    const scale = 1024; // a power of 2 keeps every ratio exact
+    const none = {
+      ...options,
+      calibrate: "none",
+      trees: { ...trees, lambdaL2: 3, minSumHessianInLeaf: 5 },
+    } as const;
+    const large: QuantityRows = {
+      ...rows,
+      target: rows.target.map((y) => y * scale),
+      expectation: rows.expectation.map((s) => s * scale),
+    };
+    const small = (await fitDirect(rows, none)).predict(later).point;
+    const fitted = await fitDirect(large, { ...none, transform: { name: "logRatio", offset: 5 * scale } });
+    const expectation = later.expectation.map((s) => s * scale);
+    const big = fitted.predict({ ...later, expectation }).point;
+    big.forEach((value, i) => {
+      expect(value / scale).toBeCloseTo(small[i]!, 6);
+    });
+  });
+
+  test("values no count can have are refused with their row", async () => {
+    const fit = (change: Partial<QuantityRows>) => fitDirect({ ...rows, ...change }, options);
+    await expect(fit({ target: rows.target.with(3, -1) })).rejects.toThrow(/row 3 has target -1/);
+    await expect(fit({ expectation: rows.expectation.with(4, -1) })).rejects.toThrow(
+      /row 4 has expectation -1/,
+    );
+    await expect(fit({ lead: rows.lead.with(2, 0) })).rejects.toThrow(/row 2 has lead 0/);
+    await expect(fit({ lead: rows.lead.with(2, 2 ** 30) })).rejects.toThrow(/row 2 has lead/);
+    await expect(fit({ lead: new Int32Array(3) })).rejects.toThrow(/lead has 3 values, expected 12000/);
+  });
+
+  test("levels that do not ascend or lie outside (0, 1) are refused", async () => {
+    for (const levels of [[0.9, 0.1], [0.1, 0.1], [0], [1], [Number.NaN]]) {
+      await expect(fitDirect(rows, { ...options, levels })).rejects.toThrow(/level/);
+    }
+  });
+
+  test("a lead below 1 is refused, one beyond the horizon takes the last offset", async () => {
+    const fitted = await fitDirect(rows, options);
+    const at = (h: number) => fitted.predict({ ...later, lead: later.lead.map(() => h) }).quantiles[2];
+    expect(at(99)).toEqual(at(4));
+    expect(at(1)).not.toEqual(at(4));
+    expect(() => at(0)).toThrow(/row 0 has lead 0/);
+  });
+});
