@@ -90,7 +90,8 @@ export class CountTable {
 
   /**
    * Gives row ids to the rows added since the last call that were published by `untilMs`. No row added later may
-   * have been published before it.
+   * have been published before it. Instants of publication are whole seconds.
+   * @throws RangeError beyond 2^20 rows in one call
    */
   finish(fromPosition: number, untilMs: number): void {
     for (let p = fromPosition; p < this.length; p++) this.#pending.push(p);
@@ -98,12 +99,14 @@ export class CountTable {
     const rest: number[] = [];
     for (const p of this.#pending) (this.published[p]! <= untilMs ? ready : rest).push(p);
     this.#pending = rest;
-    // Sorting numbers that carry (time, place in `ready`) needs no comparison function: seconds fit in 32 bits.
-    const base = ready.length === 0 ? 0 : this.published[ready[0]!]! - 40 * 86_400_000;
+    if (ready.length > 2 ** 20)
+      throw new RangeError(`${ready.length} rows finished at once, at most 2^20 can be`);
+    // Sorting numbers that carry (time, place in `ready`) needs no comparison function.
+    let base = Number.POSITIVE_INFINITY;
+    for (const p of ready) base = Math.min(base, this.published[p]!);
     const keys = new Float64Array(ready.length);
     for (let i = 0; i < ready.length; i++)
-      keys[i] = (this.published[ready[i]!]! - base) * 2 ** 20 + (i % 2 ** 20);
-    if (ready.length >= 2 ** 20) throw new RangeError("too many rows finished at once");
+      keys[i] = ((this.published[ready[i]!]! - base) / 1000) * 2 ** 20 + i;
     keys.sort();
     while (this.#ordered + ready.length > this.#order.length) this.#order = grown(this.#order, Int32Array);
     for (const key of keys) {

@@ -8,5 +8,6 @@ export {
   sydneyPedestrians,
 } from "./generate/parameters.ts";
 export type { RecordedCity, RequestEntry, RequestLog, Simulator, SimulatorOptions } from "./options.ts";
+export { recordedPeriod } from "./recorded/counts.ts";
 export { startSimulator } from "./simulator.ts";
 export { startSimulatorWorker } from "./simulator-worker.ts";

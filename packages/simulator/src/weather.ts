@@ -30,6 +30,8 @@ export interface Weather {
   readonly fromHour: number;
   readonly toHour: number;
   readonly variables: ReadonlySet<Variable>;
+  /** The first hour at whose beginning the observation of `hour` is there. */
+  knownFrom(hour: number): number;
   observed(hour: number): Reading | null;
   /** What was forecast for `hour` by the run issued at `issueHour`. */
   forecast(issueHour: number, hour: number): Reading | null;

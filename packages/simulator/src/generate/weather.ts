@@ -55,6 +55,10 @@ export class GeneratedWeather implements Weather {
     this.fromHour = Date.UTC(year - 1, 0, 1) / HOUR;
   }
 
+  knownFrom(hour: number): number {
+    return hour + 1;
+  }
+
   observed(hour: number): Reading | null {
     if (hour < this.fromHour) return null;
     const at = this.#at(hour);

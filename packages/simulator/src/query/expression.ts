@@ -25,8 +25,8 @@ export interface FieldLookup {
   /** Canonical name and whether it holds instants, or null for a field that does not exist. */
   field(name: string): { name: string; isInstant: boolean } | null;
   get(name: string): (position: number) => Cell;
-  /** ms of an instant as written in the query. */
-  instant(text: string): number;
+  /** ms of an instant as written in the query, for a field; NaN if it is none. */
+  instant(text: string, field: string): number;
 }
 
 /** Makes a condition into a function of a row's position. SQL's unknown counts as false, also under NOT. */
@@ -162,7 +162,7 @@ function literal(value: Literal, fieldName: string, table: FieldLookup): number 
   const isInstant = table.field(fieldName)?.isInstant === true;
   if ("instant" in value || isInstant) {
     const text = "instant" in value ? value.instant : value.text;
-    const ms = table.instant(text);
+    const ms = table.instant(text, fieldName);
     if (Number.isNaN(ms)) throw new QueryError(`Invalid date: '${text}'`);
     if (isInstant) return ms;
     return new Date(ms).toISOString().slice(0, 10);

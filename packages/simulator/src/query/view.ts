@@ -27,7 +27,7 @@ export interface Order {
 }
 
 /** Fields by any case, as both APIs are forgiving there. */
-export function lookup(view: View, instant: (text: string) => number): FieldLookup {
+export function lookup(view: View, instant: (text: string, type: FieldType) => number): FieldLookup {
   const byName = new Map(view.fields.map((field) => [field.name.toLowerCase(), field]));
   return {
     field(name) {
@@ -36,7 +36,7 @@ export function lookup(view: View, instant: (text: string) => number): FieldLook
       return { name: field.name, isInstant: field.type === "date" || field.type === "datetime" };
     },
     get: (name) => view.get(name),
-    instant,
+    instant: (text, name) => instant(text, byName.get(name.toLowerCase())?.type ?? "text"),
   };
 }
 
@@ -128,7 +128,26 @@ export function selectAll(
   return walk === -1 ? found.reverse() : sortPositions(view, found, order);
 }
 
-export function countMatching(view: View, fields: FieldLookup, where: Expression): number {
+const counted = new WeakMap<object, { version: string; counts: Map<string, number> }>();
+
+/** How many rows match; remembered while the view stays the same, as every page of a query asks again. */
+export function countMatching(owner: object, view: View, fields: FieldLookup, where: Expression): number {
+  let known = counted.get(owner);
+  if (known?.version !== view.version) {
+    known = { version: view.version, counts: new Map() };
+    counted.set(owner, known);
+  }
+  const key = JSON.stringify(where);
+  let count = known.counts.get(key);
+  if (count === undefined) {
+    count = countRows(view, fields, where);
+    if (known.counts.size >= 64) known.counts.clear();
+    known.counts.set(key, count);
+  }
+  return count;
+}
+
+function countRows(view: View, fields: FieldLookup, where: Expression): number {
   const test = compile(where, fields);
   const [from, to] = span(view, where, fields);
   const visible = view.isVisible;

@@ -141,7 +141,8 @@ function query(layer: Layer, params: URLSearchParams, geojson: boolean, nowMs: n
       ? layer.byDate(nowMs)
       : pickView(layer, byId, order, nowMs);
   const viewFields = lookup(view, sqlInstant);
-  if (flag(params, "returnCountOnly")) return json(200, { count: countMatching(view, viewFields, where) });
+  if (flag(params, "returnCountOnly"))
+    return json(200, { count: countMatching(layer, view, viewFields, where) });
   if (flag(params, "returnIdsOnly")) {
     const id = view.get("ObjectId");
     return json(200, {

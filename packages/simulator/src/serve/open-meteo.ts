@@ -113,7 +113,7 @@ export class OpenMeteo implements Service {
             const issued = hour - 24 * daysBefore;
             return issued <= issueHour ? weather.forecast(issued, hour) : weather.forecast(issueHour, hour);
           }
-          if (hour < issueHour) return weather.observed(hour);
+          if (weather.knownFrom(hour) <= issueHour) return weather.observed(hour);
           return archive ? null : weather.forecast(issueHour, hour);
         });
         seen.set(daysBefore, known);

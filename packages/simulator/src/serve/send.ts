@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Fault } from "../fault.ts";
@@ -72,10 +71,23 @@ async function whole(response: ServerResponse, reply: Reply): Promise<number> {
     // The reader went away: no more pieces are made.
     if (response.destroyed) return sent;
     sent += piece.length;
-    if (!response.write(piece)) await Promise.race([once(response, "drain"), once(response, "close")]);
+    if (!response.write(piece)) await drained(response);
   }
   response.end();
   return sent;
+}
+
+/** Resolves when the reader has caught up or gone. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off("drain", done);
+      response.off("close", done);
+      resolve();
+    };
+    response.on("drain", done);
+    response.on("close", done);
+  });
 }
 
 async function slow(
