@@ -128,7 +128,7 @@ export class BinaryForecaster {
     return pack(KIND, { featureNames, map }, [model.toBytes()]);
   }
 
-  /** @throws ForecastError `bytes` on anything `toBytes` did not write. */
+  /** @throws ForecastError `bytes` on anything `toBytes` cannot have written. */
   static fromBytes(bytes: Uint8Array): BinaryForecaster {
     const { fields, sections } = unpack(bytes, KIND);
     if (sections.length !== 1) throw new ForecastError("bytes", `${sections.length} models, expected 1`);

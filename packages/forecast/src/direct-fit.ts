@@ -1,6 +1,6 @@
 import type { Model, Params } from "@cityscale/trees";
 import { leadOffsets } from "./conformal.ts";
-import { DirectForecaster } from "./direct-forecaster.ts";
+import { checkLevels, DirectForecaster } from "./direct-forecaster.ts";
 import { ForecastError, requireLength } from "./errors.ts";
 import {
   type Calibrate,
@@ -52,7 +52,7 @@ export const DEFAULT_TREES: TreeParams = {
 };
 
 /** Leads beyond this are taken for a mistake (a timestamp in place of a lead). */
-const MAX_LEAD = 100_000;
+const MAX_LEAD = 10_000;
 
 /**
  * Fits a direct multi-horizon forecaster: one global model of the transformed target for the point forecast
@@ -137,13 +137,6 @@ function lateRows(rows: QuantityRows, usable: Int32Array, late: Int32Array, all:
     label: take(all.label, late),
     lead: index.map((i) => rows.lead[i]!),
   };
-}
-
-function checkLevels(levels: readonly number[]): void {
-  for (const [k, level] of levels.entries()) {
-    if (!(level > 0 && level < 1)) throw new ForecastError("option", `level ${level} is not inside (0, 1)`);
-    if (k > 0 && level <= levels[k - 1]!) throw new ForecastError("option", "levels must ascend");
-  }
 }
 
 function checkRows({ matrix, expectation, lead, target, calibration }: QuantityRows): void {

@@ -99,7 +99,7 @@ export class DirectForecaster {
     );
   }
 
-  /** @throws ForecastError `bytes` on anything `toBytes` did not write. */
+  /** @throws ForecastError `bytes` on anything `toBytes` cannot have written. */
   static fromBytes(bytes: Uint8Array): DirectForecaster {
     const { fields, sections } = unpack(bytes, KIND);
     const levels = fields.numbers("levels");
@@ -113,8 +113,15 @@ export class DirectForecaster {
     }
     const featureNames = fields.strings("featureNames");
     const [point, ...quantiles] = sections.map((section) => readModel(section, featureNames));
+    const transform = readTransform(fields.object("transform"));
+    try {
+      checkLevels(levels);
+      transformOf(transform);
+    } catch (cause) {
+      throw new ForecastError("bytes", "saved with options that no fit accepts", { cause });
+    }
     return new DirectForecaster({
-      transform: readTransform(fields.object("transform")),
+      transform,
       featureNames,
       levels,
       point: point!,
@@ -130,6 +137,14 @@ export class DirectForecaster {
       z[i] = this.#transform.inverse(z[i]!, s >= 0 && s < Number.POSITIVE_INFINITY ? s : Number.NaN);
     }
     return z;
+  }
+}
+
+/** @throws ForecastError `option` unless levels ascend inside (0, 1). */
+export function checkLevels(levels: readonly number[]): void {
+  for (const [k, level] of levels.entries()) {
+    if (!(level > 0 && level < 1)) throw new ForecastError("option", `level ${level} is not inside (0, 1)`);
+    if (k > 0 && level <= levels[k - 1]!) throw new ForecastError("option", "levels must ascend");
   }
 }
 

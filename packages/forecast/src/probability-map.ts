@@ -51,12 +51,17 @@ export function applyMap(map: ProbabilityMap, p: Float64Array): Float64Array {
 export function readMap(fields: Fields): ProbabilityMap {
   const kind = fields.string("kind");
   if (kind === "identity") return { kind };
-  if (kind === "platt") return { kind, slope: fields.number("slope"), intercept: fields.number("intercept") };
+  if (kind === "platt") {
+    const slope = fields.number("slope");
+    if (!(slope > 0)) throw new ForecastError("bytes", `a Platt map with slope ${slope}`);
+    return { kind, slope, intercept: fields.number("intercept") };
+  }
   if (kind === "isotonic") {
     const x = fields.numbers("x");
     const y = fields.numbers("y");
-    if (x.length === 0 || x.length !== y.length) {
-      throw new ForecastError("bytes", `an isotonic map with ${x.length} and ${y.length} knots`);
+    const rises = x.every((value, k) => k === 0 || (value > x[k - 1]! && y[k]! >= y[k - 1]!));
+    if (x.length === 0 || x.length !== y.length || !rises || !(y[0]! >= 0 && y.at(-1)! <= 1)) {
+      throw new ForecastError("bytes", "the knots of an isotonic map do not rise inside [0, 1]");
     }
     return { kind, x, y };
   }

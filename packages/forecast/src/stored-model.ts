@@ -9,11 +9,8 @@ export function readModel(section: Uint8Array, featureNames: readonly string[]):
   } catch (cause) {
     throw new ForecastError("bytes", "a section is not a model", { cause });
   }
-  if (model.featureNames.length !== featureNames.length) {
-    throw new ForecastError(
-      "bytes",
-      `a model of ${model.featureNames.length} features, expected ${featureNames.length}`,
-    );
+  if (model.outputs !== 1 || model.featureNames.join("\n") !== featureNames.join("\n")) {
+    throw new ForecastError("bytes", "a section is a model of other features or of several outputs");
   }
   return model;
 }

@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { DirectForecaster, type DirectOptions, fitDirect, type QuantityRows, scores } from "../src/index.ts";
+import { pack, unpack } from "../src/container.ts";
+import {
+  DirectForecaster,
+  type DirectOptions,
+  ForecastError,
+  fitDirect,
+  type QuantityRows,
+  scores,
+} from "../src/index.ts";
 import { generalChecks } from "./general-checks.ts";
 import { quantityRows, withColumn } from "./synthetic.ts";
 
@@ -190,5 +198,42 @@ describe("the direct forecaster", () => {
     expect(at(99)).toEqual(at(4));
     expect(at(1)).not.toEqual(at(4));
     expect(() => at(0)).toThrow(/row 0 has lead 0/);
+  });
+
+  test("saved bytes with a valid checksum but impossible contents are refused", async () => {
+    const { sections } = unpack(
+      (await fitDirect(rows, { ...options, calibrate: "none" })).toBytes(),
+      "direct-forecaster/1",
+    );
+    const good = {
+      transform: { name: "logRatio", offset: 5 },
+      featureNames: ["entity", "lead", "signal"],
+      levels: [0.1, 0.5, 0.9],
+      offsets: [{ byLead: [] }, { byLead: [] }],
+    };
+    const load = (change: object, parts = sections) =>
+      DirectForecaster.fromBytes(pack("direct-forecaster/1", { ...good, ...change }, parts));
+    expect(load({}).levels).toEqual([0.1, 0.5, 0.9]);
+    const hostile = [
+      { levels: [0.9, 0.5, 0.1] },
+      { levels: [0.1, 0.2, 0.9] },
+      { levels: "0.1" },
+      { offsets: [] },
+      { offsets: [{ byLead: [null] }, { byLead: [] }] },
+      { transform: { name: "logRatio", offset: 0 } },
+      { transform: { name: "sqrt" } },
+      { featureNames: ["entity", "signal", "lead"] },
+    ];
+    const code = (run: () => unknown) => {
+      try {
+        run();
+      } catch (error) {
+        return error instanceof ForecastError ? error.code : error;
+      }
+      return "accepted";
+    };
+    for (const change of hostile) expect([change, code(() => load(change))]).toEqual([change, "bytes"]);
+    expect(code(() => load({}, sections.slice(1)))).toBe("bytes");
+    expect(code(() => load({}, sections.with(0, Uint8Array.of(1, 2, 3))))).toBe("bytes");
   });
 });

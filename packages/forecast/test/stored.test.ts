@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { pack, unpack } from "../src/container.ts";
+import { Fields, pack, unpack } from "../src/container.ts";
 import { ForecastError } from "../src/errors.ts";
-import { applyMap, chooseMap, fitIsotonic, fitPlatt } from "../src/probability-map.ts";
+import { applyMap, chooseMap, fitIsotonic, fitPlatt, readMap } from "../src/probability-map.ts";
 
 const sections = [Uint8Array.of(1, 2, 3), new Uint8Array(0), Uint8Array.of(9)];
 const saved = pack("kind", { name: "x", list: [1, 2] }, sections);
@@ -151,5 +151,21 @@ describe("the probability map", () => {
       expect(high).toBeLessThan(1);
     }
     expect(fitPlatt(upsideDown).kind).toBe("identity");
+  });
+
+  test("saved maps that would not rise are refused", () => {
+    const isotonic = { kind: "isotonic", x: [0.1, 0.5], y: [0.2, 0.4] };
+    expect(readMap(new Fields(isotonic))).toEqual(isotonic);
+    for (const bad of [
+      { ...isotonic, y: [0.4, 0.2] },
+      { ...isotonic, x: [0.5, 0.5] },
+      { ...isotonic, y: [0.2, 1.4] },
+      { ...isotonic, y: [0.2] },
+      { ...isotonic, x: [], y: [] },
+      { kind: "platt", slope: -1, intercept: 0 },
+      { kind: "spline" },
+    ]) {
+      expect(() => readMap(new Fields(bad))).toThrow(ForecastError);
+    }
   });
 });
