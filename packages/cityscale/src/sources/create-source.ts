@@ -5,7 +5,9 @@ import { arcgisKind } from "./arcgis/index.ts";
 import { eventsCsvKind } from "./events-csv.ts";
 import { OptionError, type SourceContext, type SourceKind } from "./kind.ts";
 import { openMeteoKind } from "./open-meteo.ts";
+import { opendatasoftKind } from "./opendatasoft/index.ts";
 import { publicHolidaysKind } from "./public-holidays.ts";
+import { schoolHolidaysKind } from "./school-holidays.ts";
 
 interface BoundKind {
   readonly kind: string;
@@ -52,8 +54,10 @@ function bind<Options extends { publicationLag: string }>(kind: SourceKind<Optio
 /** Every kind of source that a city file can declare. */
 export const sourceKinds: readonly BoundKind[] = [
   bind(arcgisKind),
+  bind(opendatasoftKind),
   bind(openMeteoKind),
   bind(publicHolidaysKind),
+  bind(schoolHolidaysKind),
   bind(eventsCsvKind),
 ];
 

@@ -1,9 +1,6 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { isAbsolute, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { CityScaleError, messageOf } from "../core/index.ts";
+import { CityScaleError } from "../core/index.ts";
 import {
   type CityEvent,
   isTimeZone,
@@ -15,6 +12,7 @@ import { parseCsv } from "./csv.ts";
 import { commonOptions, type SourceContext, type SourceKind } from "./kind.ts";
 import { instantOf, numberOf, rejectedRow } from "./rows.ts";
 import { type FieldTypes, requireFields, schemaChanges } from "./schema-changes.ts";
+import { textAddress, textAt } from "./text-file.ts";
 
 const options = z.strictObject({
   ...commonOptions("eventsCsv", "0h"),
@@ -32,7 +30,7 @@ export const eventsCsvKind: SourceKind<z.output<typeof options>> = {
   description: "City events with place, time and expected attendance, from a CSV file or address.",
   options,
   create(declared, context) {
-    const address = eventsAddress(declared.url, context.baseAddress);
+    const address = textAddress(declared.url, context.baseAddress);
     return { kind: "eventsCsv", address, read: (request) => read(address, context, request) };
   },
 };
@@ -45,7 +43,7 @@ interface Cursor {
 
 async function* read(address: string, context: SourceContext, request: ReadRequest): AsyncGenerator<Page> {
   const cursor = (request.mode === "incremental" ? request.cursor : null) as Cursor | null;
-  const text = await textAt(address, context, request.signal);
+  const text = await textAt(address, context.http, request.signal);
   const [header, ...records] = parseCsv(text);
   const names = header?.fields.map((name) => name.trim().toLowerCase()) ?? [];
   if (!names.includes("id") && text.trim().startsWith("<")) {
@@ -132,29 +130,4 @@ function eventOf(row: Readonly<Record<string, string>>, context: SourceContext):
     cancelled: /^cancell?ed$/i.test(row["status"] ?? ""),
     publishedAt: instants["published_at"]!,
   };
-}
-
-/** The declared address; a base address replaces scheme and host, or the folder of a file. */
-function eventsAddress(url: string, base: string | undefined): string {
-  if (base === undefined) return url;
-  const remote = /^https?:/.test(url);
-  const path = remote ? new URL(url).pathname + new URL(url).search : url.replace(/^file:\/\//, "");
-  if (/^https?:/.test(base)) return `${base.replace(/\/+$/, "")}/${path.replace(/^\/+/, "")}`;
-  const folder = base.startsWith("file:") ? fileURLToPath(base) : base;
-  return !remote && isAbsolute(path) ? path : join(folder, path);
-}
-
-async function textAt(address: string, context: SourceContext, signal: AbortSignal): Promise<string> {
-  if (/^https?:/.test(address)) return context.http.text(address, { signal });
-  const path = address.startsWith("file:") ? fileURLToPath(address) : resolve(address);
-  try {
-    return await readFile(path, { encoding: "utf8", signal });
-  } catch (error) {
-    if (signal.aborted)
-      throw new CityScaleError("ABORTED", `reading ${path} was cancelled`, { cause: error });
-    throw new CityScaleError("SOURCE_UNREACHABLE", `${path}: ${messageOf(error)}`, {
-      cause: error,
-      details: { path },
-    });
-  }
 }

@@ -4,4 +4,6 @@ export { eventsCsv } from "./events-csv.ts";
 export { createHttpClient, type HttpClient, type HttpClientOptions } from "./http.ts";
 export type { SourceContext } from "./kind.ts";
 export { openMeteo } from "./open-meteo.ts";
+export { opendatasoft } from "./opendatasoft/index.ts";
 export { publicHolidays } from "./public-holidays.ts";
+export { schoolHolidays } from "./school-holidays.ts";

@@ -92,10 +92,9 @@ async function* read(
   for (let start = Math.floor(from / dayMs) * dayMs; start < archiveEnd; ) {
     const year = new Date(start).getUTCFullYear();
     const end = Math.min(Date.UTC(year + 1, 0, 1), Math.ceil(archiveEnd / dayMs) * dayMs);
-    const url = addressWith(archive, context, { start_date: dateOf(start), end_date: dateOf(end - dayMs) });
-    let hours: Hours;
+    let hours: Hours | null;
     try {
-      hours = hoursOf(await context.http.json(url, { signal }), url);
+      hours = await archiveHours(archive, context, start, end - dayMs, signal);
     } catch (error) {
       if (isAbort(error)) throw error;
       // The archive stays behind the cursor and is asked again at the next read.
@@ -105,6 +104,10 @@ async function* read(
         "the weather archive could not be read",
       );
       break;
+    }
+    if (hours === null) {
+      start = end;
+      continue;
     }
     const page = pageOf(hours, null, Math.max(start, from), Math.min(end, archiveEnd));
     if (page.validAt.length > 0) observed = Math.max(observed ?? 0, page.validAt.at(-1)!);
@@ -146,6 +149,35 @@ async function* read(
     }
   }
   if (failure !== undefined) throw failure;
+}
+
+/** The hours of some days, first to last; null when the archive does not reach so far. */
+async function archiveHours(
+  archive: string,
+  context: SourceContext,
+  firstDay: number,
+  lastDay: number,
+  signal: AbortSignal,
+): Promise<Hours | null> {
+  const ask = async (first: string, last: string) => {
+    const url = addressWith(archive, context, { start_date: first, end_date: last });
+    return hoursOf(await context.http.json(url, { signal }), url);
+  };
+  const [first, last] = [dateOf(firstDay), dateOf(lastDay)];
+  try {
+    return await ask(first, last);
+  } catch (error) {
+    // The archive refuses a whole range that is partly outside of its own, and names its own.
+    const range = /out of allowed range from (\d{4}-\d{2}-\d{2}) to (\d{4}-\d{2}-\d{2})/.exec(
+      messageOf(error),
+    );
+    if (!range) throw error;
+    const [low, high] = [range[1]!, range[2]!];
+    const [clippedFirst, clippedLast] = [first > low ? first : low, last < high ? last : high];
+    if (clippedFirst > clippedLast) return null;
+    if (clippedFirst === first && clippedLast === last) throw error;
+    return ask(clippedFirst, clippedLast);
+  }
 }
 
 interface Hours {

@@ -86,6 +86,15 @@ export async function* readLayer(source: LayerSource, request: ReadRequest): Asy
     while (next) {
       const { features, more, fields }: FeaturePage = await next;
       requireFields(source.address, [entity, time, ...valueNames], fields ?? info.fields);
+      // A field that no row has was renamed: rejecting every row and going on would lose them.
+      const absent = [entity, time, ...valueNames].filter(
+        (field) => features.length > 0 && !features.some((row) => field in (row?.attributes ?? {})),
+      );
+      requireFields(
+        source.address,
+        absent,
+        Object.fromEntries(Object.keys(features[0]?.attributes ?? {}).map((field) => [field, "unknown"])),
+      );
       const page = parsePage(source, state, features);
       changes.push(...newFields(features[0], info.fields));
       if (page.newest > (newest ?? Number.NEGATIVE_INFINITY)) newest = page.newest;
