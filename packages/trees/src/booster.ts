@@ -83,7 +83,10 @@ export class Booster {
     this.#bag = Int32Array.from(own);
     this.#outside = new Int32Array(0);
     this.#bagCount = rows;
-    this.#grower = new Grower(plan.params, memory.data, team, memory, own.length);
+    // Workers before this one own the rows of their blocks, all full but perhaps the very last.
+    let firstRow = 0;
+    for (let w = 0; w < team.index; w++) firstRow += ownedRows(rows, w, team.size);
+    this.#grower = new Grower(plan.params, memory.data, team, memory, firstRow, own.length);
     this.#custom = plan.customObjective && { g: new Float64Array(rows), h: new Float64Array(rows) };
   }
 
@@ -440,6 +443,14 @@ export class Booster {
       return b + (s - b) / rounds;
     });
   }
+}
+
+/** Rows in the blocks of worker `w` of `size`. */
+function ownedRows(rows: number, w: number, size: number): number {
+  let sum = 0;
+  for (let from = w * blockRows; from < rows; from += size * blockRows)
+    sum += Math.min(blockRows, rows - from);
+  return sum;
 }
 
 /** The largest power of two not above x. */

@@ -1,15 +1,21 @@
 import type { DatasetParts } from "./dataset.ts";
-import { addRows, type Records } from "./histogram.ts";
+import type { Records } from "./histogram.ts";
+import { type AddRows, makeAddRows } from "./kernels.ts";
 import type { ResolvedParams } from "./params.ts";
 import { sampleIndices, streamKey } from "./random.ts";
 import { type LeafView, SplitFinder, splitFields, splitSize } from "./split.ts";
 import type { Team } from "./team.ts";
 import { categoricalFlag, defaultLeftFlag, missingNaN, stump, type Tree } from "./tree.ts";
+import type { WasmMemory } from "./wasm-api.ts";
 
 /** Memory that the workers of a training share. */
 export interface GrowerMemory {
   readonly records: Records;
-  /** One scratch histogram per worker: workers x binWords x 1024. */
+  /** Where WebAssembly kernels find records, rows and scratch; undefined: plain kernels. */
+  readonly wasm: WasmMemory | undefined;
+  /** Row numbers in leaf order, each worker its own stretch. */
+  readonly rows: Int32Array;
+  /** One scratch histogram per worker: workers x scratchSize. */
   readonly scratch: Float64Array;
   /** Best splits of two children per worker: workers x 2 x splitSize. */
   readonly splits: Float64Array;
@@ -44,6 +50,7 @@ export class Grower {
   readonly finder: SplitFinder;
   /** This worker's rows in leaf order, and room to partition them. */
   readonly rows: Int32Array;
+  readonly #addRows: AddRows;
   readonly #spare: Int32Array;
   readonly #table = new Uint8Array(256);
   readonly leaves: Leaf[] = [];
@@ -66,15 +73,27 @@ export class Grower {
   #gain: number[] = [];
   #views: LeafView[] = [];
 
-  constructor(params: ResolvedParams, data: DatasetParts, team: Team, memory: GrowerMemory, ownRows: number) {
+  /**
+   * @param firstRow where this worker's stretch of `memory.rows` begins
+   * @param ownRows its length
+   */
+  constructor(
+    params: ResolvedParams,
+    data: DatasetParts,
+    team: Team,
+    memory: GrowerMemory,
+    firstRow: number,
+    ownRows: number,
+  ) {
     this.#params = params;
     this.#data = data;
     this.#team = team;
     this.#memory = memory;
-    const scratchSize = memory.records.binWords * 1024;
+    const { scratchSize } = memory.records;
     this.#scratch = memory.scratch.subarray(team.index * scratchSize, (team.index + 1) * scratchSize);
     this.finder = new SplitFinder(params, data.mappers, memory.records.unit, memory.records.constantHessian);
-    this.rows = new Int32Array(ownRows);
+    this.rows = memory.rows.subarray(firstRow, firstRow + ownRows);
+    this.#addRows = makeAddRows(memory.records, this.rows, this.#scratch, memory.wasm);
     this.#spare = new Int32Array(ownRows);
     this.#offsets = new Int32Array(data.mappers.length);
   }
@@ -87,7 +106,7 @@ export class Grower {
     root.slot = 0;
     const canSplit = this.#maySplit(root);
     this.#scratch.fill(0);
-    addRows(this.#memory.records, this.rows, 0, own, this.#scratch);
+    this.#addRows(0, own);
     this.#team.barrier();
     root.packed = this.#total();
     if (canSplit) {
@@ -180,10 +199,11 @@ export class Grower {
 
   /** The packed sum of all rows in the scratch histograms. */
   #total(): number {
-    const size = this.#memory.records.binWords * 1024;
+    const size = this.#memory.records.scratchSize;
+    const bins = this.#data.mappers[0]!.bins + 1;
     let sum = 0;
     for (let w = 0; w < this.#team.size; w++) {
-      for (let b = 0; b < 256; b++) sum += this.#memory.scratch[w * size + b]!;
+      for (let b = 0; b < bins; b++) sum += this.#memory.scratch[w * size + b]!;
     }
     return sum;
   }
@@ -193,12 +213,13 @@ export class Grower {
     const target = this.#slot(slot);
     const other = sibling >= 0 ? this.#slot(sibling) : undefined;
     const { scratch } = this.#memory;
-    const size = this.#memory.records.binWords * 1024;
+    const { scratchSize: size, positions } = this.#memory.records;
     for (const f of this.#columns) {
       const bins = this.#data.mappers[f]!.bins + 1;
       const offset = this.#offsets[f]!;
-      copyBins(scratch, f * 256, target, offset, bins);
-      for (let w = 1; w < this.#team.size; w++) addBins(scratch, w * size + f * 256, target, offset, bins);
+      copyBins(scratch, positions[f]!, target, offset, bins);
+      for (let w = 1; w < this.#team.size; w++)
+        addBins(scratch, w * size + positions[f]!, target, offset, bins);
       if (other) subtractBins(target, other, offset, bins);
     }
   }
@@ -297,7 +318,7 @@ export class Grower {
     large.slot = leaf.slot;
     small.slot = other;
     this.#scratch.fill(0);
-    addRows(this.#memory.records, this.rows, small.begin, small.begin + small.own, this.#scratch);
+    this.#addRows(small.begin, small.begin + small.own);
     this.#team.barrier();
     this.#merge(small.slot, large.slot);
     if (this.#maySplit(left)) this.#search(left, 0);

@@ -3,7 +3,8 @@
  * (where it varies) its quantised hessian. A histogram bin is ONE float64, gradient * 2^K + hessian, whose sums
  * are exact whole numbers: they do not depend on the order of rows or the number of workers.
  *
- * Byte position p of a record has 256 bins of its own from p * 256, so that a kernel's offsets are constants.
+ * These are the plain kernels: byte position p of a record has 256 bins of its own from p * 256. The WebAssembly
+ * kernel, with any offsets folded in, is in kernels.ts.
  */
 
 export interface Records {
@@ -16,6 +17,10 @@ export interface Records {
   /** 2^K. */
   readonly unit: number;
   readonly constantHessian: boolean;
+  /** Where each column's bins begin in a scratch histogram. */
+  readonly positions: readonly number[];
+  /** Bins in a scratch histogram. */
+  readonly scratchSize: number;
 }
 
 /** Adds rows[from, to) to `hist` (binWords * 1024 bins). */

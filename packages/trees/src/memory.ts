@@ -3,6 +3,7 @@ import type { GrowerMemory } from "./grower.ts";
 import type { ResolvedParams } from "./params.ts";
 import { splitSize } from "./split.ts";
 import { control } from "./team.ts";
+import { type WasmMemory, wasmApi } from "./wasm-api.ts";
 
 /** Rows are dealt to workers in blocks of this many. */
 export const blockRows = 256;
@@ -51,6 +52,47 @@ export interface MemoryPlan {
   readonly workers: number;
   readonly constantHessian: boolean;
   readonly renewsQuantile: boolean;
+  /** Leave WebAssembly alone. */
+  readonly plainKernels: boolean;
+}
+
+/** Where each column's bins begin in a scratch histogram: at whole cache lines, or where plain kernels want them. */
+function scratchLayout(
+  data: DatasetParts,
+  binWords: number,
+  plain: boolean,
+): { positions: number[]; scratchSize: number } {
+  if (plain) return { positions: data.mappers.map((_, f) => f * 256), scratchSize: binWords * 1024 };
+  let at = 0;
+  const positions = data.mappers.map((mapper) => {
+    const here = at;
+    at += Math.ceil((mapper.bins + 1) / 8) * 8;
+    return here;
+  });
+  return { positions, scratchSize: at };
+}
+
+/** One block of memory that WebAssembly kernels can address, or plain memory without them. */
+class KernelMemory {
+  readonly wasm: WasmMemory | undefined;
+  readonly buffer: ArrayBuffer | SharedArrayBuffer;
+  readonly offsets: readonly number[];
+
+  constructor(sizes: readonly number[], shared: boolean, plain: boolean) {
+    let at = 0;
+    this.offsets = sizes.map((size) => {
+      const here = at;
+      at += Math.ceil(size / 64) * 64;
+      return here;
+    });
+    const pages = Math.max(1, Math.ceil(at / 65536));
+    if (plain || !wasmApi || pages > 65536) {
+      this.buffer = shared ? new SharedArrayBuffer(at) : new ArrayBuffer(at);
+    } else {
+      this.wasm = new wasmApi.Memory({ initial: pages, maximum: pages, shared });
+      this.buffer = this.wasm.buffer;
+    }
+  }
 }
 
 /** Allocates a training's memory and writes the bin bytes of the row records. */
@@ -68,7 +110,13 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
   };
   const binWords = Math.ceil(data.mappers.length / 4);
   const stride = binWords + (constantHessian ? 1 : 2);
-  const words = new Uint32Array(bytes(rows * stride * 4));
+  const { positions, scratchSize } = scratchLayout(data, binWords, plan.plainKernels);
+  const kernel = new KernelMemory(
+    [rows * stride * 4, rows * 4, workers * scratchSize * 8],
+    shared,
+    plan.plainKernels,
+  );
+  const words = new Uint32Array(kernel.buffer, kernel.offsets[0]!, rows * stride);
   writeRecords(data, words, stride);
   const outputs = params.numClass;
   const { validation } = plan;
@@ -77,13 +125,17 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
     data,
     records: {
       words,
-      ints: new Int32Array(words.buffer),
+      ints: new Int32Array(words.buffer, words.byteOffset, words.length),
       stride,
       binWords,
       unit: 2 ** (constantHessian ? Math.ceil(Math.log2(rows + 1)) : 26),
       constantHessian,
+      positions,
+      scratchSize,
     },
-    scratch: floats(workers * binWords * 1024),
+    wasm: kernel.wasm,
+    rows: new Int32Array(kernel.buffer, kernel.offsets[1]!, rows),
+    scratch: new Float64Array(kernel.buffer, kernel.offsets[2]!, workers * scratchSize),
     splits: floats(workers * 2 * splitSize),
     counts: floats(workers * 2),
     label: copy(plan.label),
@@ -109,7 +161,7 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
 
 /** Bin bytes row by row, in blocks so that both sides of the transposition stay in cache. */
 function writeRecords(data: DatasetParts, words: Uint32Array, stride: number): void {
-  const bytes = new Uint8Array(words.buffer);
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   const step = stride * 4;
   const { rows, bins } = data;
   for (let from = 0; from < rows; from += 1024) {

@@ -104,13 +104,12 @@ export class Model {
       row.length === featureNames.length,
       `the model has ${featureNames.length} columns, got ${row.length}`,
     );
-    const out = new Float64Array(outputs);
+    const out = average ? new Float64Array(outputs) : Float64Array.from(base);
     this.#flat.predictRow(
       float32Inputs && !(row instanceof Float32Array) ? Float32Array.from(row) : row,
       out,
     );
-    const rounds = average ? Math.max(1, this.iterations) : 1;
-    for (let k = 0; k < outputs; k++) out[k] = base[k]! + out[k]! / rounds;
+    if (average) for (let k = 0; k < outputs; k++) out[k] = base[k]! + out[k]! / Math.max(1, this.iterations);
     applyLink(this.#link, out, outputs);
     return out;
   }

@@ -11,6 +11,7 @@ import { quantile, weightedQuantile } from "./quantiles.ts";
 import { Team } from "./team.ts";
 import { categoricalFlag, defaultLeftFlag, inSet, type Tree } from "./tree.ts";
 import type { Column, CustomMetric, MetricName, Params, Values } from "./types.ts";
+import { wasmApi } from "./wasm-api.ts";
 
 export interface TrainInput {
   readonly dataset: Dataset;
@@ -157,6 +158,7 @@ function prepare(input: TrainInput, given: Params, options: TrainOptions, worker
     constantHessian:
       params.objective !== "custom" && params.numClass === 1 && objective.constantHessian && !weight,
     renewsQuantile: objective.renewQuantile !== undefined,
+    plainKernels: wasmApi === undefined,
   });
   const initTrees = initModel?.data.trees ?? [];
   startFrom(memory.scores, dataset, base, initTrees, input.initScore, "initScore");

@@ -1,0 +1,93 @@
+import { addRows, type Records } from "./histogram.ts";
+import { type WasmApi, type WasmMemory, wasmApi } from "./wasm-api.ts";
+import { assemble, Body, type } from "./wasm-writer.ts";
+
+/** Adds the records of rows[from, to) to the worker's scratch histogram. */
+export type AddRows = (from: number, to: number) => void;
+
+/**
+ * The histogram kernel of one worker: WebAssembly made for this training's record shape and addresses, or the
+ * plain one where that cannot be had. Both add the same whole numbers.
+ */
+export function makeAddRows(
+  records: Records,
+  rows: Int32Array,
+  scratch: Float64Array,
+  memory: WasmMemory | undefined,
+): AddRows {
+  if (memory && wasmApi) {
+    const instance = compile(wasmApi, records, rows, scratch, memory);
+    if (instance) return instance;
+  }
+  return (from, to) => addRows(records, rows, from, to, scratch);
+}
+
+function compile(
+  api: WasmApi,
+  records: Records,
+  rows: Int32Array,
+  scratch: Float64Array,
+  memory: WasmMemory,
+): AddRows | undefined {
+  const { positions, binWords, stride, unit, constantHessian } = records;
+  const [from, to, record, word, bin, value] = [0, 1, 2, 3, 4, 5] as const;
+  const body = new Body([type.i32, type.i32, type.i32, type.f64]);
+  const offset = (array: { byteOffset: number }): number => array.byteOffset;
+  // if (from < to) do { ... } while (from < to), with both as byte offsets into rows
+  body.get(from).i32(2).shl().set(from);
+  body.get(to).i32(2).shl().set(to);
+  body.op(0x02, 0x40).get(from).get(to).ltU().op(0x45).op(0x0d, 0);
+  body.loop(() => {
+    body
+      .get(from)
+      .loadI32(offset(rows))
+      .i32(stride * 4)
+      .mul()
+      .set(record);
+    body
+      .get(record)
+      .loadI32(offset(records.words) + binWords * 4)
+      .toF64()
+      .f64(unit)
+      .mulF();
+    if (constantHessian) body.f64(1).addF();
+    else
+      body
+        .get(record)
+        .loadI32(offset(records.words) + binWords * 4 + 4)
+        .toF64()
+        .addF();
+    body.set(value);
+    for (let p = 0; p < positions.length; p++) {
+      if (p % 4 === 0)
+        body
+          .get(record)
+          .loadI32(offset(records.words) + p)
+          .set(word);
+      // Byte p % 4 of the word, times 8: the bin's place in its column's histogram.
+      body.get(word);
+      if (p % 4 === 0) body.i32(3).shl();
+      else body.i32((p % 4) * 8 - 3).shrU();
+      body.i32(2040).and().tee(bin);
+      const at = offset(scratch) + positions[p]! * 8;
+      body.get(bin).loadF64(at).get(value).addF().storeF64(at);
+    }
+    body.get(from).i32(4).add().tee(from).get(to).ltU();
+  });
+  body.op(0x0b);
+  const module = assemble(
+    [{ name: "addRows", params: [type.i32, type.i32], results: [], body }],
+    typeof SharedArrayBuffer === "function" && memory.buffer instanceof SharedArrayBuffer,
+    memory.buffer.byteLength / 65536,
+  );
+  try {
+    const instance = new api.Instance(new api.Module(module), { m: { memory } });
+    return instance.exports["addRows"] as AddRows;
+  } catch (error) {
+    // A page's security policy may forbid WebAssembly; anything else is a mistake here.
+    if (error instanceof api.CompileError && /unsafe-eval|Content Security/i.test(error.message)) {
+      return undefined;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * A very small WebAssembly assembler: enough to write a kernel's inner loop with its constants folded in.
+ * Names and numbers are those of the WebAssembly core specification, chapter 5 (binary format).
+ */
+export const type = { i32: 0x7f, i64: 0x7e, f64: 0x7c } as const;
+
+function unsigned(n: number): number[] {
+  const out: number[] = [];
+  let rest = n;
+  do {
+    const byte = rest % 128;
+    rest = Math.floor(rest / 128);
+    out.push(rest > 0 ? byte | 128 : byte);
+  } while (rest > 0);
+  return out;
+}
+
+function signed(n: number): number[] {
+  const out: number[] = [];
+  let rest = n;
+  for (;;) {
+    const byte = ((rest % 128) + 128) % 128;
+    rest = Math.floor(rest / 128);
+    const done = (rest === 0 && byte < 64) || (rest === -1 && byte >= 64);
+    out.push(done ? byte : byte | 128);
+    if (done) return out;
+  }
+}
+
+/** The body of one function. Methods add one instruction each and can be chained. */
+export class Body {
+  readonly bytes: number[] = [];
+  readonly #locals: number[];
+
+  /** @param locals types of the locals after the parameters */
+  constructor(locals: readonly number[]) {
+    this.#locals = [...locals];
+  }
+
+  op(...bytes: number[]): this {
+    this.bytes.push(...bytes);
+    return this;
+  }
+  get(local: number): this {
+    return this.op(0x20, ...unsigned(local));
+  }
+  set(local: number): this {
+    return this.op(0x21, ...unsigned(local));
+  }
+  tee(local: number): this {
+    return this.op(0x22, ...unsigned(local));
+  }
+  /** A 32-bit constant, signed or not. */
+  i32(n: number): this {
+    return this.op(0x41, ...signed(n | 0));
+  }
+  f64(n: number): this {
+    return this.op(0x44, ...new Uint8Array(Float64Array.of(n).buffer));
+  }
+  loadI32(offset = 0): this {
+    return this.op(0x28, 2, ...unsigned(offset));
+  }
+  loadByte(offset = 0): this {
+    return this.op(0x2d, 0, ...unsigned(offset));
+  }
+  loadF64(offset = 0): this {
+    return this.op(0x2b, 3, ...unsigned(offset));
+  }
+  storeI32(offset = 0): this {
+    return this.op(0x36, 2, ...unsigned(offset));
+  }
+  storeF64(offset = 0): this {
+    return this.op(0x39, 3, ...unsigned(offset));
+  }
+  add(): this {
+    return this.op(0x6a);
+  }
+  sub(): this {
+    return this.op(0x6b);
+  }
+  mul(): this {
+    return this.op(0x6c);
+  }
+  and(): this {
+    return this.op(0x71);
+  }
+  shl(): this {
+    return this.op(0x74);
+  }
+  shrU(): this {
+    return this.op(0x76);
+  }
+  ltU(): this {
+    return this.op(0x49);
+  }
+  addF(): this {
+    return this.op(0xa0);
+  }
+  mulF(): this {
+    return this.op(0xa2);
+  }
+  toF64(): this {
+    return this.op(0xb7);
+  }
+  /** Repeats `body` until it leaves 0 on the stack. */
+  loop(body: () => void): this {
+    this.op(0x03, 0x40);
+    body();
+    return this.op(0x0d, 0, 0x0b);
+  }
+
+  finish(): number[] {
+    const locals = this.#locals.flatMap((t) => [1, t]);
+    const body = [...unsigned(this.#locals.length), ...locals, ...this.bytes, 0x0b];
+    return [...unsigned(body.length), ...body];
+  }
+}
+
+export interface FunctionSpec {
+  readonly name: string;
+  readonly params: readonly number[];
+  readonly results: readonly number[];
+  readonly body: Body;
+}
+
+/** A module that imports memory "m"."memory" and exports `functions`. */
+export function assemble(
+  functions: readonly FunctionSpec[],
+  shared: boolean,
+  pages: number,
+): Uint8Array<ArrayBuffer> {
+  const text = (s: string): number[] => [s.length, ...new TextEncoder().encode(s)];
+  const list = (items: readonly number[][]): number[] => [...unsigned(items.length), ...items.flat()];
+  const section = (id: number, bytes: number[]): number[] => [id, ...unsigned(bytes.length), ...bytes];
+  const limits = [shared ? 3 : 1, ...unsigned(pages), ...unsigned(pages)];
+  return Uint8Array.from([
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...section(
+      1,
+      list(
+        functions.map((f) => [0x60, ...list(f.params.map((p) => [p])), ...list(f.results.map((r) => [r]))]),
+      ),
+    ),
+    ...section(2, list([[...text("m"), ...text("memory"), 2, ...limits]])),
+    ...section(3, list(functions.map((_, i) => unsigned(i)))),
+    ...section(7, list(functions.map((f, i) => [...text(f.name), 0, ...unsigned(i)]))),
+    ...section(10, list(functions.map((f) => f.body.finish()))),
+  ]);
+}
