@@ -42,33 +42,33 @@ const configSchema = z.strictObject({
   home: z
     .string()
     .min(1)
-    .default("./.cityscale")
+    .prefault("./.cityscale")
     .transform((path) => resolve(path))
     .describe("The data folder: databases, artifacts, logs of what was decided."),
   cities: list
-    .default([])
+    .prefault([])
     .describe("Cities to run, separated by commas: ids of built-in cities or paths of city files."),
-  host: z.string().min(1).default("127.0.0.1").describe("Address to listen on."),
-  port: wholeNumber(0, 65_535).default(8080).describe("Port to listen on; 0 takes a free one."),
+  host: z.string().min(1).prefault("127.0.0.1").describe("Address to listen on."),
+  port: wholeNumber(0, 65_535).prefault(8080).describe("Port to listen on; 0 takes a free one."),
   basePath: z
     .string()
     .regex(/^(\/[A-Za-z0-9._~-]+)*\/?$/, "write a path such as /forecasts")
-    .default("")
+    .prefault("")
     .transform((path) => path.replace(/\/$/, ""))
     .describe("Path under which a reverse proxy serves everything, e.g. /forecasts."),
   publicUrl: z
     .url({ protocol: /^https?$/ })
     .optional()
     .describe("Address at which users reach the server, for links in notices."),
-  logLevel: z.enum(logLevels).default("info").describe("Least level that is logged to standard error."),
+  logLevel: z.enum(logLevels).prefault("info").describe("Least level that is logged to standard error."),
   clockStart: instant
     .optional()
     .describe("Runs on a virtual clock from this instant on, e.g. 2021-06-01T00:00:00Z; for simulations."),
   clockSpeed: positive
-    .default(1)
+    .prefault(1)
     .describe("How many times as fast as real time a virtual clock runs; needs a clock start."),
   threads: wholeNumber(1, 1024)
-    .default(() => availableParallelism())
+    .prefault(() => availableParallelism())
     .describe("Threads for queries and training; all of the machine's when left out."),
   memoryLimit: z
     .string()
@@ -80,7 +80,7 @@ const configSchema = z.strictObject({
       z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "use lower-case letters, digits and dashes"),
       z.url({ protocol: /^https?$/ }),
     )
-    .default({})
+    .prefault({})
     .describe("Addresses to use instead of the publishers' own, by the source's name."),
 });
 

@@ -42,7 +42,8 @@ export async function claimFolder(
 ): Promise<Owner> {
   const folder = resolve(home);
   await mkdir(folder, { recursive: true });
-  const lock = lockFolder(folder, 1_000);
+  // Waits a moment: `readOwner` in another process holds the lock for an instant.
+  const lock = lockFolder(folder, 300);
   if (!lock) {
     const owner = await readRecord(folder);
     const who = owner

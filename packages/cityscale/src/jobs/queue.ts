@@ -88,12 +88,12 @@ class InProcessJobs implements Jobs {
 
   async start(): Promise<void> {
     if (this.#started) throw new Error("the job engine has been started before");
-    const now = this.#now();
     for (const job of await this.#store.orphans(this.#owner)) {
       const error = { code: "ABORTED", message: "the process ended while this job ran" } as const;
       if (job.attempt >= job.maxAttempts) await this.#end(job, "failed", { error });
       else {
-        const next = { state: "queued", owner: null, run_at: now, message: error.message } as const;
+        // With its old `run_at` it is the first again of those that wait.
+        const next = { state: "queued", owner: null, message: error.message } as const;
         const queued = await this.#store.change(job.id, "running", { ...next, error: JSON.stringify(error) });
         if (queued) this.#events.emit("retrying", queued);
       }
@@ -382,7 +382,7 @@ class InProcessJobs implements Jobs {
     }
     const now = this.#now();
     if (ending === "stop") {
-      await this.#requeue(job, { run_at: now, attempt: job.attempt - 1, message: error.message });
+      await this.#requeue(job, { attempt: job.attempt - 1, message: error.message });
       return "queued";
     }
     this.#log.warn({ job: job.id, kind: job.kind, attempt: job.attempt, ...error }, "a job failed");
@@ -397,7 +397,7 @@ class InProcessJobs implements Jobs {
 
   async #requeue(
     job: Job,
-    values: { run_at: number; attempt?: number; message?: string; error?: string },
+    values: { run_at?: number; attempt?: number; message?: string; error?: string },
   ): Promise<void> {
     const queued = await this.#store.change(job.id, "running", { ...values, state: "queued", owner: null });
     if (queued) this.#events.emit("retrying", queued);

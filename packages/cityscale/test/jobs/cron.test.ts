@@ -79,7 +79,7 @@ describe("cron on local time", () => {
       "45 1 1 * *",
     );
     fc.assert(
-      fc.property(zone, cron, instant, fc.integer({ min: 1, max: 4 }), (timeZone, expression, from, days) => {
+      fc.property(zone, cron, instant, fc.integer({ min: 1, max: 3 }), (timeZone, expression, from, days) => {
         const to = from + days * 86_400_000;
         const walked: number[] = [];
         for (
@@ -93,7 +93,7 @@ describe("cron on local time", () => {
         expect(latestTime(expression, timeZone, from, to)).toBe(walked.at(-1) ?? null);
       }),
       {
-        numRuns: 60,
+        numRuns: 30,
         examples: [
           ["Australia/Lord_Howe", "*/10 * * * *", at("2021-04-03T12:00Z"), 1],
           ["Australia/Lord_Howe", "*/15 1-3 * * *", at("2021-10-02T12:00Z"), 1],
