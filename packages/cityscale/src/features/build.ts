@@ -3,7 +3,7 @@ import type { City } from "../domain/index.ts";
 import type { Connection } from "../lake/index.ts";
 import { buildDays, buildEvents, buildWeather } from "./inputs.ts";
 import type { FeatureRequest } from "./request.ts";
-import { buildCells, buildHistory, buildKeyed } from "./tables.ts";
+import { buildCells, buildCity, buildTargets, buildValues } from "./tables.ts";
 import type { FeatureView } from "./view.ts";
 
 /** Rows of features as columns; every array has one entry per row. Missing numbers are NaN. */
@@ -19,6 +19,8 @@ export interface FeatureSet {
   readonly step: Int32Array;
   /** Clean value of the target as it stands now; NaN where unknown. */
   readonly target: Float64Array;
+  /** 1 where the target lies in a dead counter's run of zeros, seen afterwards. */
+  readonly dead: Uint8Array;
   /** Seasonal expectation of the target from what was known at the origin. */
   readonly expectation: Float64Array;
   /** Naive forecasts by name, and the 10 % and 90 % quantiles of the eight weeks. */
@@ -48,7 +50,7 @@ export async function buildFeatures(
   if (request.path === "exact" && request.origins.length !== 1) throw new RangeError("the exact path takes one origin");
   await buildOrigins(connection, city, request);
   await buildDays(connection, request);
-  await buildCells(connection, view, request);
+  await buildValues(connection, view, request);
   const variants = await connection.first<{ count: number }>("SELECT count(*) AS count FROM variants");
   if (variants!.count > variantsPerPass && request.origins.length > 1) {
     const middle = request.origins.length >> 1;
@@ -62,12 +64,13 @@ export async function buildFeatures(
     const second = await part(middle, request.origins.length);
     return concatenate(first, second, middle);
   }
-  await buildKeyed(connection, view);
-  await buildHistory(connection, view);
+  await buildCells(connection, view);
+  await buildCity(connection, view);
   await buildWeather(connection, view, request);
   await buildEvents(connection, request);
-  await buildRows(connection, city, view, request);
-  return readRows(connection, view, request);
+  await buildTargets(connection, view, request);
+  await buildRows(connection, view, request);
+  return readRows(connection, view);
 }
 
 /** `origins`: the anchor (newest step usable), the steps forecast, and the wall-clock place of both. */
@@ -106,9 +109,8 @@ async function buildOrigins(connection: Connection, city: City, request: Feature
 const known = (expression: string, days: number, spd: number) =>
   `CASE WHEN w.key - ${days * spd} <= w.anchor_key THEN ${expression} END`;
 
-async function buildRows(connection: Connection, city: City, view: FeatureView, request: FeatureRequest): Promise<void> {
+async function buildRows(connection: Connection, view: FeatureView, request: FeatureRequest): Promise<void> {
   const spd = view.slotsPerDay;
-  const measure = `'${view.measure}'`;
   const only = request.entities ? `AND h.e IN (${[-1, ...request.entities].join(", ")})` : "";
   // Entities that have been silent for 60 days are not forecast.
   await connection.run(`
@@ -124,16 +126,16 @@ async function buildRows(connection: Connection, city: City, view: FeatureView, 
       s.t - r.first_t + 1 AS h, s.t, s.key, s.day, s.slot,
       COALESCE(r.v, 0) AS v, CASE WHEN r.o IN (SELECT o FROM variants) THEN r.o + 1 ELSE 0 END AS cv,
       greatest(1, CAST(ceil((s.key - r.anchor_key) / ${7 * spd}.0) AS INTEGER)) AS weeks,
-      ob.value AS y
+      ob.y, ob.dead
     FROM wanted r JOIN origins g USING (o) JOIN steps s ON s.t BETWEEN g.first_t AND g.last_t
-      LEFT JOIN (SELECT e, t, value FROM observations WHERE measure = ${measure}) ob ON ob.e = r.e AND ob.t = s.t
-    ${request.onlyWithTarget ? "WHERE ob.value IS NOT NULL" : ""}`);
+      LEFT JOIN targets ob ON ob.e = r.e AND ob.t = s.t
+    WHERE ${request.onlyWithTarget ? "ob.y IS NOT NULL AND NOT ob.dead" : "true"}
+      ${request.share === undefined || request.share >= 1 ? "" : `AND hash(r.origin_at, r.e, s.t) % 100000 < ${Math.round(request.share * 100_000)}`}`);
   const byWeeks = (name: (w: number) => string) =>
     view.maxWeeksAhead === 1
       ? name(1)
       : `CASE w.weeks ${Array.from({ length: view.maxWeeksAhead }, (_, i) => `WHEN ${i + 1} THEN ${name(i + 1)}`).join(" ")} END`;
   const ratio = (value: string) => `ln((${value} + ${view.offset}) / (w.s + ${view.offset}))`;
-  const origin = "g.anchor_slot";
   const columns: Record<string, string> = {
     lead: "w.h",
     slot: "w.slot",
@@ -143,7 +145,7 @@ async function buildRows(connection: Connection, city: City, view: FeatureView, 
     holiday: "d.holiday::INTEGER",
     holiday_tomorrow: "d.holiday_tomorrow::INTEGER",
     holiday_yesterday: "d.holiday_yesterday::INTEGER",
-    holiday_name: "COALESCE(hn.number, 0)",
+    holiday_name: "d.holiday_name",
     school_holiday: "d.school::INTEGER",
     days_to_christmas: "greatest(-30, least(15, d.from_christmas))",
     entity: "w.e",
@@ -162,7 +164,7 @@ async function buildRows(connection: Connection, city: City, view: FeatureView, 
     r_year_week: "w.r_year_week",
     sunday_like: ratio(byWeeks((k) => `w.sunday${k}`)),
     r_last_holiday: `CASE WHEN d.last_same_holiday * ${spd} + w.slot <= w.anchor_key THEN lh.r END`,
-    origin_slot: origin,
+    origin_slot: "g.anchor_slot",
     events_near: "ln(1 + ev.near)",
     events_city: "ln(1 + ev.everywhere)",
     event_start_soon: "ln(1 + ev.starting)",
@@ -195,7 +197,7 @@ async function buildRows(connection: Connection, city: City, view: FeatureView, 
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE features AS
     WITH rows_keyed AS (
-      SELECT w.*, k.* EXCLUDE (v, e, key, y), k.y AS aligned_y, ${byWeeks((i) => `k.s${i}`)} AS s,
+      SELECT w.*, k.* EXCLUDE (v, e, key), ${byWeeks((i) => `k.s${i}`)} AS s,
         COALESCE(oi.issued_at, ${observedStandIn ? -1 : "NULL"}) AS issue
       FROM row_keys w JOIN keyed k USING (v, e, key) LEFT JOIN origin_issue oi USING (o)
     ), events_seen AS (
@@ -204,36 +206,34 @@ async function buildRows(connection: Connection, city: City, view: FeatureView, 
       FROM row_keys w JOIN events_at x ON x.e = w.e AND x.t = w.t AND x.known_at <= w.origin_at AND x.known_to > w.origin_at
       GROUP BY w."row"
     )
-    SELECT w."row", w.e AS row_e, w.o AS row_o, w.h AS row_h, w.t AS row_t, w.y AS row_y, w.s AS row_s,
-      ${byWeeks((k) => `w.yw${k}`)} AS naive_week, ${byWeeks((k) => `w.nm${k}`)} AS naive_mean, ${byWeeks((k) => `w.nmed${k}`)} AS naive_median,
+    SELECT w."row", w.e AS row_e, w.o AS row_o, w.h AS row_h, w.t AS row_t, w.y AS row_y, w.dead::INTEGER AS row_dead, w.s AS row_s,
+      ${byWeeks((k) => `w.yw${k}`)} AS naive_week, ${byWeeks((k) => `w.m${k}`)} AS naive_mean, w.s AS naive_median,
       ${byWeeks((k) => `w.nlo${k}`)} AS naive_low, ${byWeeks((k) => `w.nhi${k}`)} AS naive_high,
       CASE WHEN wx.t IS NULL THEN NULL WHEN w.issue = -1 THEN 0 ELSE 1 END AS wx_issued, CASE WHEN w.issue > 0 THEN w.issue END AS wx_issued_at,
       ${view.columns.map((name) => `${columns[name]} AS "${name}"`).join(",\n      ")}
     FROM rows_keyed w
       JOIN days d ON d.day = w.day
       JOIN (SELECT o, anchor_key % ${spd} AS anchor_slot FROM origins) g ON g.o = w.o
-      LEFT JOIN holiday_numbers hn ON hn.name = d.name
       LEFT JOIN entities n ON n.e = w.e
       LEFT JOIN hist hi ON hi.v = w.v AND hi.e = w.e AND hi.t = w.anchor
       LEFT JOIN city ci ON ci.v = w.cv AND ci.t = w.anchor
-      LEFT JOIN (SELECT c.v, c.key, c.r FROM city c JOIN steps s ON s.t = c.t AND s.fold = 0) cd ON cd.v = w.cv AND cd.key = w.key - ${spd}
-      LEFT JOIN (SELECT v, e, key, r FROM keyed) lh ON lh.v = w.v AND lh.e = w.e AND lh.key = d.last_same_holiday * ${spd} + w.slot
+      LEFT JOIN (SELECT v, key, r FROM city WHERE fold = 0) cd ON cd.v = w.cv AND cd.key = w.key - ${spd}
+      LEFT JOIN (SELECT v, e, key, r FROM cells WHERE fold = 0) lh ON lh.v = w.v AND lh.e = w.e AND lh.key = d.last_same_holiday * ${spd} + w.slot
       LEFT JOIN wx ON wx.issue = w.issue AND wx.t = w.t
       LEFT JOIN events_seen ev ON ev."row" = w."row"
       ${customJoins}`);
 }
 
-async function readRows(connection: Connection, view: FeatureView, request: FeatureRequest): Promise<FeatureSet> {
+async function readRows(connection: Connection, view: FeatureView): Promise<FeatureSet> {
   const order = `ORDER BY "row"`;
   const names = view.columns.map((name) => `"${name}"`).join(", ");
   const { columns, rows } = await connection.matrix(`SELECT ${names} FROM features ${order}`);
   const facts = await connection.numbers(
-    `SELECT row_e, row_o, row_h, row_t, row_y, row_s, naive_week, naive_mean, naive_median, naive_low, naive_high, wx_issued, wx_issued_at
+    `SELECT row_e, row_o, row_h, row_t, row_y, row_dead, row_s, naive_week, naive_mean, naive_median, naive_low, naive_high, wx_issued, wx_issued_at
      FROM features ${order}`,
   );
   await connection.run("DROP TABLE features");
   const get = (name: string) => facts[name]!;
-  void request;
   return {
     view,
     rows,
@@ -243,6 +243,7 @@ async function readRows(connection: Connection, view: FeatureView, request: Feat
     lead: Int32Array.from(get("row_h")),
     step: Int32Array.from(get("row_t")),
     target: get("row_y"),
+    dead: Uint8Array.from(get("row_dead"), (flag) => (flag === 1 ? 1 : 0)),
     expectation: get("row_s"),
     naive: { "last-week": get("naive_week"), "mean-4-weeks": get("naive_mean"), "median-8-weeks": get("naive_median") },
     naiveLow: get("naive_low"),
@@ -253,7 +254,7 @@ async function readRows(connection: Connection, view: FeatureView, request: Feat
 }
 
 function concatenate(a: FeatureSet, b: FeatureSet, originsInA: number): FeatureSet {
-  const join = <T extends Float32Array | Float64Array | Int32Array>(left: T, right: T): T => {
+  const join = <T extends Float32Array | Float64Array | Int32Array | Uint8Array>(left: T, right: T): T => {
     const out = new (left.constructor as new (length: number) => T)(left.length + right.length);
     out.set(left);
     out.set(right, left.length);
@@ -268,6 +269,7 @@ function concatenate(a: FeatureSet, b: FeatureSet, originsInA: number): FeatureS
     lead: join(a.lead, b.lead),
     step: join(a.step, b.step),
     target: join(a.target, b.target),
+    dead: join(a.dead, b.dead),
     expectation: join(a.expectation, b.expectation),
     naive: Object.fromEntries(Object.entries(a.naive).map(([name, values]) => [name, join(values, b.naive[name]!)])),
     naiveLow: join(a.naiveLow, b.naiveLow),

@@ -21,17 +21,14 @@ export async function buildDays(connection: Connection, request: FeatureRequest)
       FROM span s LEFT JOIN public p USING (day)
     )
     SELECT day, date, name, name IS NOT NULL AS holiday, school,
-      COALESCE(lead(name) OVER by_day, lag(NULL::VARCHAR) OVER by_day) IS NOT NULL AS holiday_tomorrow,
+      -- A number made of the name alone: a model meets the same one in any year and any lake.
+      CASE WHEN name IS NULL THEN 0 ELSE 1 + ('0x' || substr(md5(name), 1, 6))::INTEGER % 4093 END AS holiday_name,
+      lead(name) OVER by_day IS NOT NULL AS holiday_tomorrow,
       lag(name) OVER by_day IS NOT NULL AS holiday_yesterday,
       (day + 3) % 7 AS weekday, day(date) AS day_of_month, dayofyear(date) AS day_of_year,
       CASE WHEN month(date) >= 7 THEN date - make_date(year(date), 12, 25) ELSE date - make_date(year(date) - 1, 12, 25) END AS from_christmas,
       lag(day) OVER (PARTITION BY name ORDER BY day) AS last_same_holiday
     FROM named WINDOW by_day AS (ORDER BY day)`);
-  // Holidays are numbered by name, so that a model meets the same number for the same holiday in any year.
-  await connection.run(`
-    CREATE OR REPLACE TEMP TABLE holiday_numbers AS
-    SELECT name, CAST(hash(name) % 1000003 AS INTEGER) AS raw, row_number() OVER (ORDER BY first_day, name) AS number
-    FROM (SELECT name, min(day) AS first_day FROM holidays WHERE kind = 'public' GROUP BY name)`);
 }
 
 /** `wx`: weather at each step by issue (-1 = observed), with day means and departures from the eight weeks before. */

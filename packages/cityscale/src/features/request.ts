@@ -25,6 +25,10 @@ export interface FeatureRequest {
   readonly path: "fast" | "exact";
   /** Drop rows whose target is not there (training); otherwise their target is NaN (forecasting). */
   readonly onlyWithTarget: boolean;
+  /** Only targets known by this instant, ms UTC; all that are there when left out. */
+  readonly targetsKnownBy?: number;
+  /** Share of the rows wanted (0..1), drawn evenly and the same each time; all when left out. */
+  readonly share?: number;
   /** Inputs that a what-if replaces. */
   readonly whatIf?: WhatIf;
 }

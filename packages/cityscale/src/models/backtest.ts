@@ -1,0 +1,194 @@
+import type { DirectForecaster } from "@cityscale/forecast";
+import { CityScaleError } from "../core/index.ts";
+import { type City, dayOfDate, parseDuration, startOfLocalDay, type Target } from "../domain/index.ts";
+import { buildFeatures, createView, type FeatureSet, type WeatherMode } from "../features/index.ts";
+import { type Connection, literal } from "../lake/index.ts";
+import { fitForecaster, predict, type Forecast } from "./forecaster.ts";
+import { judge, type ScoreTable } from "./judge.ts";
+import { calibrationStart, firstTrainingDay, type Origins, originsBefore, regularOrigins, thinOrigins } from "./origins.ts";
+
+export interface BacktestOptions {
+  readonly city: City;
+  readonly target: Target;
+  /** Local dates, inclusive. */
+  readonly from: string;
+  readonly to: string;
+  /** `24h` is the local day. */
+  readonly every: string;
+  readonly horizon: string;
+  /** Ids of the entities wanted; all when left out. */
+  readonly entities?: readonly string[];
+  /** Time after which the model is fitted anew inside the window; never when left out. */
+  readonly refit?: string;
+  readonly lagMs: number;
+  readonly weather: boolean;
+  /** Fewer rows and trees: minutes become seconds, at some cost in accuracy. */
+  readonly fast: boolean;
+  readonly threads: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (message: string, share: number) => void;
+}
+
+export interface BacktestResult extends Omit<ScoreTable, "bestNaive" | "gain"> {
+  readonly city: string;
+  readonly target: string;
+  readonly from: string;
+  readonly to: string;
+  readonly every: string;
+  readonly horizon: string;
+  readonly trainSeconds: number;
+}
+
+/**
+ * Forecasts from every origin in [from, to] with models trained on what was known before `from` (and, with
+ * `refit`, before each refit), and scores what has come true by the end of `to`.
+ * Throws DATA_MISSING when there is too little history, ENTITY_UNKNOWN, REQUEST_INVALID.
+ */
+export async function backtest(connection: Connection, options: BacktestOptions): Promise<BacktestResult> {
+  const { city, target, lagMs } = options;
+  const progress = options.onProgress ?? (() => undefined);
+  const fromDay = dayOfDate(options.from);
+  const toDay = dayOfDate(options.to);
+  if (toDay < fromDay) throw new CityScaleError("REQUEST_INVALID", `--to ${options.to} lies before --from ${options.from}`);
+  const end = startOfLocalDay(city.timeZone, toDay + 1);
+  const span = await connection.first<{ low: number | null; high: number | null }>(`
+    SELECT min(start_at) AS low, max(start_at) AS high
+    FROM observations JOIN steps USING (t) WHERE measure = ${literal(target.measure)}`);
+  if (span?.low == null || span.high == null) throw new CityScaleError("DATA_MISSING", `there are no observations of ${target.measure}`);
+  const entities = options.entities ? await numbersOf(connection, options.entities) : undefined;
+  const origins = regularOrigins(city, fromDay, toDay, options.every, options.horizon);
+  const view = createView(city, target, lagMs, origins.leads.reduce((most, leads) => Math.max(most, leads), 1));
+
+  const everyMs = parseDuration(options.every);
+  const trainEvery = everyMs > 86_400_000 ? "24h" : options.every;
+  const trainable = regularOrigins(city, firstTrainingDay(city, span.low), toDay, trainEvery, options.horizon);
+  const weather: WeatherMode = options.weather ? "issued-or-observed" : "none";
+  const request = { lagMs, weather, path: "fast" as const, ...(entities ? { entities } : {}) };
+
+  let trainSeconds = 0;
+  const parts: { set: FeatureSet; forecast: Forecast }[] = [];
+  const segments = segmentsOf(origins, options.refit);
+  for (const [n, segment] of segments.entries()) {
+    const cut = segment.at[0]!;
+    const began = performance.now();
+    const at = (share: number) => (n + share) / segments.length;
+    progress(`training on what was known by ${new Date(cut).toISOString()}`, at(0));
+    const model = await train(connection, { ...options, cut, trainable, view, request }, (share) => progress("training", at(0.1 + 0.7 * share)));
+    trainSeconds += (performance.now() - began) / 1000;
+    progress("forecasting", at(0.85));
+    const set = await buildFeatures(connection, city, view, {
+      ...request, origins: segment.at, leads: segment.leads, onlyWithTarget: false, targetsKnownBy: end + lagMs,
+    });
+    parts.push({ set: dropAfter(city, set, end), forecast: predict(model, set) });
+  }
+  const merged = mergeParts(parts);
+  progress("scoring", 0.97);
+  const table = await judge(connection, merged.set, { before: origins.at[0]!, forecast: { name: "trees", forecast: merged.forecast } });
+  const { bestNaive: _bestNaive, gain: _gain, ...scores } = table;
+  return {
+    city: city.id, target: target.name, from: options.from, to: options.to, every: options.every, horizon: options.horizon,
+    trainSeconds: Number(trainSeconds.toFixed(2)), ...scores,
+  };
+}
+
+async function train(
+  connection: Connection,
+  options: BacktestOptions & {
+    cut: number;
+    trainable: Origins;
+    view: ReturnType<typeof createView>;
+    request: { lagMs: number; weather: WeatherMode; path: "fast"; entities?: readonly number[] };
+  },
+  onProgress: (share: number) => void,
+): Promise<DirectForecaster> {
+  const { city, target, cut, view } = options;
+  const before = originsBefore(options.trainable, cut);
+  if (before.at.length < 28) {
+    throw new CityScaleError("DATA_MISSING", `only ${before.at.length} training origins lie before ${options.from}; 28 are the least`);
+  }
+  const maxRows = options.fast ? 150_000 : Math.max(target.training.maxRows, 480_000);
+  const counted = await connection.first<{ n: number }>("SELECT count(*) AS n FROM entities");
+  const perOrigin = (options.request.entities?.length ?? counted!.n) * before.leads.reduce((most, leads) => Math.max(most, leads), 1);
+  const origins = thinOrigins(before, options.fast ? 400 : 1200);
+  const set = await buildFeatures(connection, city, view, {
+    ...options.request, origins: origins.at, leads: origins.leads, onlyWithTarget: true, targetsKnownBy: cut,
+    share: Math.min(1, maxRows / (perOrigin * origins.at.length)),
+  });
+  return await fitForecaster(set, {
+    target,
+    originAt: origins.at,
+    calibrateFrom: calibrationStart(origins, cut, parseDuration(target.training.calibrationWindow)),
+    threads: options.threads,
+    calibrate: options.fast ? "holdout" : "refit",
+    ...(options.fast ? { trees: 150 } : { trees: Math.max(target.training.trees, 300) }),
+    ...(options.signal ? { signal: options.signal } : {}),
+    onProgress: (p) => onProgress(p.done / p.of),
+  });
+}
+
+function segmentsOf(origins: Origins, refit: string | undefined): Origins[] {
+  if (refit === undefined) return [origins];
+  const every = parseDuration(refit);
+  const segments: Origins[] = [];
+  for (let first = 0; first < origins.at.length; ) {
+    let last = first;
+    while (last < origins.at.length && origins.at[last]! < origins.at[first]! + every) last++;
+    segments.push({ at: origins.at.slice(first, last), leads: origins.leads.slice(first, last) });
+    first = last;
+  }
+  return segments;
+}
+
+/** Targets that had not come true by the end of the window count as unknown. */
+function dropAfter(city: City, set: FeatureSet, end: number): FeatureSet {
+  const target = set.target.map((y, i) => (city.grid.endOf(set.step[i]!) <= end ? y : Number.NaN));
+  return { ...set, target };
+}
+
+function mergeParts(parts: readonly { set: FeatureSet; forecast: Forecast }[]): { set: FeatureSet; forecast: Forecast } {
+  const first = parts[0]!;
+  if (parts.length === 1) return first;
+  const rows = parts.reduce((sum, part) => sum + part.set.rows, 0);
+  const join = <T extends Float64Array | Int32Array | Float32Array | Uint8Array>(get: (part: (typeof parts)[number]) => T): T => {
+    const out = new (get(first).constructor as new (length: number) => T)(rows);
+    let at = 0;
+    for (const part of parts) {
+      out.set(get(part), at);
+      at += part.set.rows;
+    }
+    return out;
+  };
+  return {
+    set: {
+      ...first.set,
+      rows,
+      columns: [],
+      entity: join((p) => p.set.entity),
+      origin: join((p) => p.set.origin),
+      lead: join((p) => p.set.lead),
+      step: join((p) => p.set.step),
+      target: join((p) => p.set.target),
+      dead: join((p) => p.set.dead),
+      expectation: join((p) => p.set.expectation),
+      naive: Object.fromEntries(Object.keys(first.set.naive).map((name) => [name, join((p) => p.set.naive[name]!)])),
+      naiveLow: join((p) => p.set.naiveLow),
+      naiveHigh: join((p) => p.set.naiveHigh),
+      weatherIssued: join((p) => p.set.weatherIssued),
+      weatherIssuedAt: join((p) => p.set.weatherIssuedAt),
+    },
+    forecast: {
+      point: join((p) => p.forecast.point),
+      quantiles: first.forecast.quantiles.map((_, level) => join((p) => p.forecast.quantiles[level]!)),
+    },
+  };
+}
+
+async function numbersOf(connection: Connection, ids: readonly string[]): Promise<number[]> {
+  const rows = await connection.rows<{ entity: string; e: number }>("SELECT entity, e FROM entities");
+  const known = new Map(rows.map((row) => [row.entity, row.e]));
+  const unknown = ids.filter((id) => !known.has(id));
+  if (unknown.length > 0) {
+    throw new CityScaleError("ENTITY_UNKNOWN", `there is no entity ${unknown.slice(0, 5).map((id) => `"${id}"`).join(", ")} in the data`);
+  }
+  return ids.map((id) => known.get(id)!);
+}

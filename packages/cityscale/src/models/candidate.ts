@@ -1,0 +1,124 @@
+import { CityScaleError } from "../core/index.ts";
+import { type City, parseDuration, type Target } from "../domain/index.ts";
+import { buildFeatures, createView, type WeatherMode } from "../features/index.ts";
+import { type Connection, literal } from "../lake/index.ts";
+import { type DirectForecaster, fitForecaster, predict } from "./forecaster.ts";
+import { judge, type ScoreTable } from "./judge.ts";
+import { calibrationStart, firstTrainingDay, type Origins, originsBefore, scheduledOrigins, thinOrigins } from "./origins.ts";
+
+export interface CandidateOptions {
+  readonly city: City;
+  readonly target: Target;
+  readonly lagMs: number;
+  /** Instant at which the data were cut, ms UTC. */
+  readonly knownAt: number;
+  readonly threads: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (message: string, share: number) => void;
+}
+
+/** A fitted model and how it, and the naive forecasts, did on the test window that it never saw. */
+export interface Candidate {
+  readonly viewId: string;
+  readonly columns: readonly string[];
+  readonly categorical: readonly string[];
+  readonly scores: ScoreTable;
+  /** First and last origin of the test window, ms UTC. */
+  readonly test: { readonly from: number; readonly to: number; readonly origins: number };
+  readonly trainingRows: number;
+  readonly trainingOrigins: number;
+  readonly seconds: { readonly features: number; readonly fit: number; readonly evaluation: number };
+}
+
+/** Origins of the test window that are forecast: enough for a fair score, few enough to be quick. */
+const testOrigins = 160;
+
+/**
+ * Trains on everything before the test window and judges on it, on the lake's tables behind `connection`.
+ * What was judged is what will serve. Throws DATA_MISSING when the history is too short.
+ */
+export async function trainCandidate(
+  connection: Connection,
+  options: CandidateOptions,
+): Promise<{ candidate: Candidate; model: DirectForecaster }> {
+  const { city, target, lagMs } = options;
+  const progress = options.onProgress ?? (() => undefined);
+  const view = createView(city, target, lagMs);
+  const span = await connection.first<{ low: number | null; high: number | null; n: number }>(`
+    SELECT min(start_at) AS low, max(end_at) AS high, (SELECT count(*) FROM entities) AS n
+    FROM observations JOIN steps USING (t) WHERE measure = ${literal(target.measure)}`);
+  if (span?.low == null || span.high == null) throw new CityScaleError("DATA_MISSING", `there are no observations of ${target.measure} yet`);
+  // The window ends where the data do, so that its targets have come true.
+  const newest = Math.min(span.high, options.knownAt);
+  const testFrom = newest - parseDuration(target.training.testWindow);
+  const all = scheduledOrigins(city, target, span.low, newest);
+  const before = originsBefore(all, testFrom);
+  const first = firstTrainingDay(city, span.low) * 86_400_000;
+  const firstUsable = before.at.findIndex((at) => at >= first);
+  const trainable: Origins =
+    firstUsable < 0
+      ? { at: new Float64Array(0), leads: new Int32Array(0) }
+      : { at: before.at.slice(firstUsable), leads: before.leads.slice(firstUsable) };
+  if (trainable.at.length < 28) {
+    throw new CityScaleError(
+      "DATA_MISSING",
+      `${trainable.at.length} origins to train on lie between the first eight weeks of data and the test window; 28 are the least`,
+    );
+  }
+  const weather: WeatherMode = "issued-or-observed";
+  const request = { lagMs, weather, path: "fast" as const };
+
+  progress("computing training features", 0);
+  let began = performance.now();
+  const seconds = () => {
+    const now = performance.now();
+    const took = (now - began) / 1000;
+    began = now;
+    return Number(took.toFixed(2));
+  };
+  const origins = thinOrigins(trainable, 900);
+  const possible = span.n * origins.leads.reduce((sum, leads) => sum + leads, 0);
+  const training = await buildFeatures(connection, city, view, {
+    ...request,
+    origins: origins.at,
+    leads: origins.leads,
+    onlyWithTarget: true,
+    targetsKnownBy: testFrom,
+    share: Math.min(1, target.training.maxRows / possible),
+  });
+  const featureSeconds = seconds();
+  progress(`training on ${training.rows} rows x ${view.columns.length} features`, 0.3);
+  const model = await fitForecaster(training, {
+    target,
+    originAt: origins.at,
+    calibrateFrom: calibrationStart(origins, testFrom, parseDuration(target.training.calibrationWindow)),
+    threads: options.threads,
+    calibrate: "holdout",
+    ...(options.signal ? { signal: options.signal } : {}),
+    onProgress: (p) => progress("training", 0.3 + (0.5 * p.done) / p.of),
+  });
+  const fitSeconds = seconds();
+  progress("judging on the test window", 0.8);
+  const test = thinOrigins(scheduledOrigins(city, target, testFrom - 1, newest - 1), testOrigins);
+  const set = await buildFeatures(connection, city, view, {
+    ...request,
+    origins: test.at,
+    leads: test.leads,
+    onlyWithTarget: false,
+  });
+  const scores = await judge(connection, set, { before: testFrom, forecast: { name: "trees", forecast: predict(model, set) } });
+  progress("done", 1);
+  return {
+    model,
+    candidate: {
+      viewId: view.id,
+      columns: view.columns,
+      categorical: view.categorical,
+      scores,
+      test: { from: test.at[0]!, to: test.at.at(-1)!, origins: test.at.length },
+      trainingRows: training.rows,
+      trainingOrigins: origins.at.length,
+      seconds: { features: featureSeconds, fit: fitSeconds, evaluation: seconds() },
+    },
+  };
+}

@@ -1,0 +1,104 @@
+import { DirectForecaster, fitDirect, type FitProgress, type TreeParams } from "@cityscale/forecast";
+import { CityScaleError } from "../core/index.ts";
+import type { Target } from "../domain/index.ts";
+import type { FeatureSet, FeatureView } from "../features/index.ts";
+
+/** Levels of the quantiles that are forecast. */
+export const quantileLevels = [0.1, 0.5, 0.9] as const;
+
+export interface FitOptions {
+  readonly target: Target;
+  /** Origins from this instant on calibrate the intervals, ms UTC. */
+  readonly calibrateFrom: number;
+  /** Instants of the origins that the set's rows refer to. */
+  readonly originAt: Float64Array;
+  readonly threads: number;
+  /** `refit` wastes no row on calibration and takes twice the time; `holdout` is quick. */
+  readonly calibrate: "refit" | "holdout";
+  readonly trees?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: FitProgress) => void;
+}
+
+/** Point and 10 %, 50 %, 90 % quantile forecasts, in counts; NaN where there is no expectation to depart from. */
+export interface Forecast {
+  readonly point: Float64Array;
+  readonly quantiles: readonly Float64Array[];
+}
+
+/** Share of the training origins whose weather is hidden, so that a model knows what to do without it. */
+const blindShare = 0.12;
+
+/** Fits gradient-boosted trees to a training set. The weather columns of some of its rows are blanked in place. */
+export async function fitForecaster(set: FeatureSet, options: FitOptions): Promise<DirectForecaster> {
+  if (set.rows < 200) {
+    throw new CityScaleError("DATA_MISSING", `${set.rows} training rows are too few to fit a model; 200 are the least`);
+  }
+  hideWeather(set);
+  const { training } = options.target;
+  const calibration = Uint8Array.from(set.origin, (o) => (options.originAt[o]! >= options.calibrateFrom ? 1 : 0));
+  const inWindow = calibration.reduce((sum, flag) => sum + flag, 0);
+  if (inWindow === 0 || inWindow === set.rows) {
+    throw new CityScaleError("DATA_MISSING", "the calibration window leaves no rows on one of its sides; the history is too short");
+  }
+  const trees: TreeParams = {
+    numIterations: options.trees ?? training.trees,
+    learningRate: training.learningRate,
+    numLeaves: training.leaves,
+    minDataInLeaf: Math.max(5, Math.min(100, Math.floor(set.rows / 500))),
+    featureFraction: 0.7,
+    baggingFraction: 0.8,
+    baggingFreq: 1,
+  };
+  return await fitDirect(
+    {
+      matrix: matrixOf(set, set.columns),
+      expectation: set.expectation,
+      lead: set.lead,
+      target: set.target,
+      calibration,
+    },
+    {
+      transform: { name: "logRatio", offset: set.view.offset },
+      objective: "l1",
+      levels: quantileLevels,
+      calibrate: options.calibrate,
+      trees,
+      quantileTrees: { ...trees, numIterations: Math.max(1, Math.round((trees.numIterations ?? 200) * 0.6)) },
+      seed: training.seed,
+      threads: options.threads,
+      ...(options.signal ? { signal: options.signal } : {}),
+      ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    },
+  );
+}
+
+function hideWeather(set: FeatureSet): void {
+  const weather = set.view.columns.flatMap((name, i) => (set.view.weatherColumns.includes(name) ? [set.columns[i]!] : []));
+  const blind = (o: number) => (Math.imul(o + 1, 2654435761) >>> 0) / 2 ** 32 < blindShare;
+  for (let i = 0; i < set.rows; i++) {
+    if (blind(set.origin[i]!)) for (const column of weather) column[i] = Number.NaN;
+  }
+}
+
+function matrixOf(set: { rows: number; view: FeatureView }, columns: readonly Float32Array[]) {
+  return { rows: set.rows, names: set.view.columns, columns, categorical: set.view.categorical };
+}
+
+/** Forecasts for rows of a view; the model must have been fitted on the same view. */
+export function predict(
+  model: DirectForecaster,
+  rows: Pick<FeatureSet, "view" | "rows" | "columns" | "expectation" | "lead">,
+): Forecast {
+  return model.predict({ matrix: matrixOf(rows, rows.columns), expectation: rows.expectation, lead: rows.lead });
+}
+
+/** A stored model. Throws ARTIFACT_DAMAGED when the bytes are not one. */
+export function loadForecaster(bytes: Uint8Array): DirectForecaster {
+  try {
+    return DirectForecaster.fromBytes(bytes);
+  } catch (error) {
+    throw new CityScaleError("ARTIFACT_DAMAGED", "the stored model cannot be read", { cause: error });
+  }
+}
+export type { DirectForecaster };

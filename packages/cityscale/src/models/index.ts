@@ -1,0 +1,7 @@
+export { backtest, type BacktestOptions, type BacktestResult } from "./backtest.ts";
+export { type Candidate, trainCandidate } from "./candidate.ts";
+export { type DirectForecaster, type Forecast, loadForecaster, predict, quantileLevels } from "./forecaster.ts";
+export { entityNames, judge, type ScoreTable } from "./judge.ts";
+export { leadsOf, scheduledOrigins } from "./origins.ts";
+export type { ModelScores } from "./scores.ts";
+export { type Trained, trainInProcess } from "./trainer.ts";
