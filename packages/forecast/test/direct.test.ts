@@ -159,7 +159,8 @@ describe("the direct forecaster", () => {
     const none = {
       ...options,
       calibrate: "none",
-      trees: { ...trees, lambdaL2: 3, minSumHessianInLeaf: 5 },
+      objective: "l2", // whose leaf values lambdaL2 shrinks
+      trees: { ...trees, lambdaL2: 30, minSumHessianInLeaf: 25 },
     } as const;
     const large: QuantityRows = {
       ...rows,

@@ -72,6 +72,14 @@ describe("scores of a quantity", () => {
     expect(scores.coverage(unknown, zero.subarray(1), zero.subarray(1))).toBeNull();
   });
 
+  test("a value on the bound of its interval is covered", () => {
+    const on = Float64Array.of(5, 5, 5);
+    const lo = Float64Array.of(5, 1, 6);
+    const hi = Float64Array.of(9, 5, 7);
+    expect(scores.coverage(on, lo, hi)).toBeCloseTo(2 / 3, 12);
+    expect(scores.groupScores(on, on, lo, hi, new Int32Array(3), 1).coverage[0]).toBeCloseTo(2 / 3, 12);
+  });
+
   test("MASE takes a scale per row and leaves out rows without one", () => {
     expect(scores.mase(y, f, Float64Array.of(1, 2, 0, Number.NaN))).toBeCloseTo((1 + 0.5) / 2, 12);
   });
