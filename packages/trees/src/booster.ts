@@ -195,7 +195,7 @@ export class Booster {
     this.#eachBlock(data.rows, (from, to, block) => {
       const n = to - from;
       this.#blockGradients(from, to, k);
-      if (constantHessian) h.fill(1, 0, n);
+      if (this.#objective.constantHessian) h.fill(1, 0, n);
       if (weight && !this.#custom) {
         for (let i = 0; i < n; i++) {
           const w = weight[from + i]!;
