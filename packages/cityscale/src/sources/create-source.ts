@@ -3,6 +3,7 @@ import { CityScaleError } from "../core/index.ts";
 import { parseDuration, type Source, type SourceDeclaration } from "../domain/index.ts";
 import { arcgisKind } from "./arcgis/index.ts";
 import { eventsCsvKind } from "./events-csv.ts";
+import { filesKind } from "./files/index.ts";
 import { OptionError, type SourceContext, type SourceKind } from "./kind.ts";
 import { openMeteoKind } from "./open-meteo.ts";
 import { opendatasoftKind } from "./opendatasoft/index.ts";
@@ -59,6 +60,7 @@ export const sourceKinds: readonly BoundKind[] = [
   bind(publicHolidaysKind),
   bind(schoolHolidaysKind),
   bind(eventsCsvKind),
+  bind(filesKind),
 ];
 
 function parse(name: string, declaration: SourceDeclaration): BoundDeclaration {

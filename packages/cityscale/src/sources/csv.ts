@@ -1,5 +1,5 @@
 /** Records of RFC 4180 text with the line they start on; quotes, CRLF and a byte-order mark are understood. */
-export function parseCsv(text: string): { fields: string[]; line: number }[] {
+export function parseCsv(text: string, delimiter = ","): { fields: string[]; line: number }[] {
   const records: { fields: string[]; line: number }[] = [];
   let fields: string[] = [];
   let field = "";
@@ -22,7 +22,7 @@ export function parseCsv(text: string): { fields: string[]; line: number }[] {
         i += 1;
       } else quoted = false;
     } else if (char === '"' && field === "") quoted = true;
-    else if (char === ",") {
+    else if (char === delimiter) {
       fields.push(field);
       field = "";
     } else if (char === "\n") {

@@ -1,6 +1,7 @@
 export { arcgis } from "./arcgis/index.ts";
 export { createSource, publicationLagMs, sourceKinds } from "./create-source.ts";
 export { eventsCsv } from "./events-csv.ts";
+export { files } from "./files/index.ts";
 export { createHttpClient, type HttpClient, type HttpClientOptions } from "./http.ts";
 export type { SourceContext } from "./kind.ts";
 export { openMeteo } from "./open-meteo.ts";
