@@ -96,10 +96,10 @@ export class GeneratedCounts implements CountFeed {
         const shape =
           asSunday === 0 ? usual : (1 - asSunday) * usual + asSunday * profile[6 * 24 + localHour]!;
         let log = byWeather[this.#kindOf[e]!]! * city.weatherStrength * place.weatherScale;
-        log += 0.06 * city.shockStrength * smoothNoise(seed, 22, e, hour / 7);
+        log += 0.045 * city.shockStrength * smoothNoise(seed, 22, e, hour / 7);
         log += city.holidayStrength * newYearsEve(info, localHour, place.kind);
         for (const work of works[e]!)
-          if (hour >= work.from && hour < work.to) log -= 0.4 * city.driftStrength;
+          if (hour >= work.from && hour < work.to) log -= 0.3 * city.driftStrength;
         const move = place.move;
         const factor = move !== null && hourMs >= move.atMs ? move.factor : 1;
         means[i * E + e] = factor * levels[e]! * shape * Math.exp(log) + people[e]!;
@@ -114,8 +114,8 @@ export class GeneratedCounts implements CountFeed {
     const K = KINDS.length;
     const [holiday, school, season] = [new Float64Array(K), new Float64Array(K), new Float64Array(K)];
     dayResponse(info, holiday, school, season);
-    const cityShock = 0.045 * shock(seed, 20, CITY, day);
-    const kindShocks = KINDS.map((_, k) => 0.04 * shock(seed, 20, CITY + 1 + k, day));
+    const cityShock = 0.035 * shock(seed, 20, CITY, day);
+    const kindShocks = KINDS.map((_, k) => 0.03 * shock(seed, 20, CITY + 1 + k, day));
     for (let e = 0; e < places.length; e++) {
       const place = places[e]!;
       const k = this.#kindOf[e]!;
@@ -127,7 +127,7 @@ export class GeneratedCounts implements CountFeed {
             season[k]! +
             city.holidayStrength * place.holidayScale * holiday[k]! +
             city.schoolStrength * place.schoolScale * school[k]! +
-            city.shockStrength * (cityShock + kindShocks[k]! + 0.06 * shock(seed, 21, e, day)),
+            city.shockStrength * (cityShock + kindShocks[k]! + 0.045 * shock(seed, 21, e, day)),
         );
     }
   }

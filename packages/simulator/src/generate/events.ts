@@ -166,7 +166,7 @@ export class Events {
       share += (arriving + leaving + staying) / 4;
     }
     if (share < 0.004) return;
-    const strength = this.#city.eventStrength * truth.attendance * share * 0.1;
+    const strength = this.#city.eventStrength * truth.attendance * share * 0.07;
     const east = Math.cos((this.#city.latitude * Math.PI) / 180);
     for (let e = 0; e < places.length; e++) {
       const place = places[e]!;
