@@ -13,6 +13,8 @@ export interface GrowerMemory {
   readonly records: Records;
   /** Where WebAssembly kernels find records, rows and scratch; undefined: plain kernels. */
   readonly wasm: WasmMemory | undefined;
+  /** Byte offset of a cache line per worker, for kernels. */
+  readonly sink: number;
   /** Row numbers in leaf order, each worker its own stretch. */
   readonly rows: Int32Array;
   /** One scratch histogram per worker: workers x scratchSize. */
@@ -93,7 +95,13 @@ export class Grower {
     this.#scratch = memory.scratch.subarray(team.index * scratchSize, (team.index + 1) * scratchSize);
     this.finder = new SplitFinder(params, data.mappers, memory.records.unit, memory.records.constantHessian);
     this.rows = memory.rows.subarray(firstRow, firstRow + ownRows);
-    this.#addRows = makeAddRows(memory.records, this.rows, this.#scratch, memory.wasm);
+    this.#addRows = makeAddRows(
+      memory.records,
+      this.rows,
+      this.#scratch,
+      memory.wasm,
+      memory.sink + team.index * 64,
+    );
     this.#spare = new Int32Array(ownRows);
     this.#offsets = new Int32Array(data.mappers.length);
   }

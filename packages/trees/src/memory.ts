@@ -112,7 +112,7 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
   const stride = binWords + (constantHessian ? 1 : 2);
   const { positions, scratchSize } = scratchLayout(data, binWords, plan.plainKernels);
   const kernel = new KernelMemory(
-    [rows * stride * 4, rows * 4, workers * scratchSize * 8],
+    [rows * stride * 4, rows * 4, workers * scratchSize * 8, workers * 64],
     shared,
     plan.plainKernels,
   );
@@ -134,6 +134,7 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
       scratchSize,
     },
     wasm: kernel.wasm,
+    sink: kernel.offsets[3]!,
     rows: new Int32Array(kernel.buffer, kernel.offsets[1]!, rows),
     scratch: new Float64Array(kernel.buffer, kernel.offsets[2]!, workers * scratchSize),
     splits: floats(workers * 2 * splitSize),

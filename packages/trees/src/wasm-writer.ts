@@ -81,6 +81,15 @@ export class Body {
   mul(): this {
     return this.op(0x6c);
   }
+  xor(): this {
+    return this.op(0x73);
+  }
+  isZero(): this {
+    return this.op(0x45);
+  }
+  select(): this {
+    return this.op(0x1b);
+  }
   and(): this {
     return this.op(0x71);
   }
@@ -101,6 +110,15 @@ export class Body {
   }
   toF64(): this {
     return this.op(0xb7);
+  }
+  /** Runs `body`, which `breakIf` can leave. */
+  block(body: () => void): this {
+    this.op(0x02, 0x40);
+    body();
+    return this.op(0x0b);
+  }
+  breakIf(depth: number): this {
+    return this.op(0x0d, depth);
   }
   /** Repeats `body` until it leaves 0 on the stack. */
   loop(body: () => void): this {
