@@ -13,7 +13,9 @@ const duration = z.string().refine((text) => {
     return false;
   }
 }, "write a duration such as 10m, 26h or 7d");
-const cron = z.string().regex(/^\S+ \S+ \S+ \S+ \S+$/, "write a cron expression of five fields, e.g. 10 4 * * *");
+const cron = z
+  .string()
+  .regex(/^\S+ \S+ \S+ \S+ \S+$/, "write a cron expression of five fields, e.g. 10 4 * * *");
 const bounds = z.strictObject({ min: z.number().optional(), max: z.number().optional() });
 
 const sourceSchema = z.looseObject({ kind: z.string().min(1) });
@@ -159,7 +161,8 @@ export function defineCity(declaration: CityDeclaration): City {
   const targets: Record<string, Target> = {};
   for (const [name, target] of Object.entries(city.targets)) {
     const measure = target.measure ?? name;
-    if (!(measure in city.measures)) problems.push(`targets.${name}.measure: there is no measure "${measure}"`);
+    if (!(measure in city.measures))
+      problems.push(`targets.${name}.measure: there is no measure "${measure}"`);
     const horizon = target.horizon ?? (stepMs >= 86_400_000 ? "14d" : "24h");
     const horizonSteps = Math.round(parseDuration(horizon) / stepMs);
     if (horizonSteps < 1) problems.push(`targets.${name}.horizon: ${horizon} is shorter than one step`);

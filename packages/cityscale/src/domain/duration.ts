@@ -16,7 +16,12 @@ export function formatDuration(ms: number): string {
   let rest = Math.abs(ms);
   if (rest < 1000) return `${sign}${Math.round(rest)}ms`;
   const out: string[] = [];
-  for (const [unit, size] of [["d", unitMs.d], ["h", unitMs.h], ["m", unitMs.m], ["s", unitMs.s]] as const) {
+  for (const [unit, size] of [
+    ["d", unitMs.d],
+    ["h", unitMs.h],
+    ["m", unitMs.m],
+    ["s", unitMs.s],
+  ] as const) {
     const count = Math.floor(rest / size);
     if (count > 0 && out.length < 2) out.push(`${count}${unit}`);
     else if (out.length > 0) break;

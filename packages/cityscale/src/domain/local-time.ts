@@ -49,7 +49,14 @@ export function offsetMs(timeZone: string, at: number): number {
   const instant = quarter * 900_000;
   const parts: Record<string, number> = {};
   for (const { type, value } of formatOf(timeZone).formatToParts(instant)) parts[type] = Number(value);
-  const wall = Date.UTC(parts["year"]!, parts["month"]! - 1, parts["day"], parts["hour"], parts["minute"], parts["second"]);
+  const wall = Date.UTC(
+    parts["year"]!,
+    parts["month"]! - 1,
+    parts["day"],
+    parts["hour"],
+    parts["minute"],
+    parts["second"],
+  );
   const offset = wall - instant;
   if (cache.size > 400_000) cache.clear();
   cache.set(quarter, offset);

@@ -18,6 +18,8 @@ export interface FeatureRequest {
   readonly weather: WeatherMode;
   /** Numbers of the entities wanted; all when left out. */
   readonly entities?: readonly number[];
+  /** Compute nothing but these entities' own history: quick, but the city's columns are then theirs alone. */
+  readonly alone?: boolean;
   /**
    * `fast` computes windows once over the current values and repairs the origins that saw other ones;
    * `exact` (one origin) computes them over the values as known at that origin. They give equal features.

@@ -22,7 +22,8 @@ export async function buildValues(connection: Connection, view: FeatureView, req
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE life AS
     SELECT o.e, greatest(min(o.t), (SELECT min(anchor) - ${lookbackDays * spd} FROM origins)) AS first_t
-    FROM observations o WHERE o.measure = ${measure} AND o.t <= (SELECT max(anchor) FROM origins) GROUP BY o.e`);
+    FROM observations o WHERE o.measure = ${measure} AND o.t <= (SELECT max(anchor) FROM origins)
+      ${request.alone && request.entities ? `AND o.e IN (${[-1, ...request.entities].join(", ")})` : ""} GROUP BY o.e`);
   if (request.path === "exact") {
     // The one origin's own past, out of current values and revisions.
     await connection.run("CREATE OR REPLACE TEMP TABLE variants (v INTEGER, e INTEGER, o INTEGER)");

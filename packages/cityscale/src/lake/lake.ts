@@ -242,8 +242,8 @@ export class Lake {
     keepCursor: boolean,
   ): Promise<AppendReport> {
     const now = this.#options.clock.now();
-    const first = await connection.first<{ at: number | null }>(
-      "SELECT first_read_at AS at FROM cursors WHERE source = ?",
+    const first = await connection.first<{ first: number | null }>(
+      "SELECT first_read_at AS first FROM cursors WHERE source = ?",
       [source],
     );
     const arrival: Arrival = {
@@ -251,7 +251,7 @@ export class Lake {
       poll,
       arrivedAt: now,
       ingestedAt: Date.now(),
-      firstReadAt: first?.at ?? now,
+      firstReadAt: first?.first ?? now,
       lagMs: this.#options.lagMs.get(source) ?? 0,
     };
     let rows = 0;
@@ -310,7 +310,7 @@ export class Lake {
 }
 
 async function upgrade(connection: Connection, path: string): Promise<void> {
-  await connection.run("CREATE TABLE IF NOT EXISTS lake_format (version INTEGER, at BIGINT)");
+  await connection.run("CREATE TABLE IF NOT EXISTS lake_format (version INTEGER, written_at BIGINT)");
   const row = await connection.first<{ version: number }>(
     "SELECT COALESCE(max(version), 0) AS version FROM lake_format",
   );

@@ -14,7 +14,7 @@ export const migrations: readonly string[] = [
     e INTEGER PRIMARY KEY, entity VARCHAR UNIQUE, name VARCHAR, lat DOUBLE, lon DOUBLE,
     opened_at BIGINT, retired_at BIGINT, attributes VARCHAR, first_seen_at BIGINT
   );
-  CREATE TABLE entity_changes (e INTEGER, at BIGINT, field VARCHAR, old_value VARCHAR, new_value VARCHAR);
+  CREATE TABLE entity_changes (e INTEGER, changed_at BIGINT, field VARCHAR, old_value VARCHAR, new_value VARCHAR);
   CREATE TABLE steps (
     t INTEGER, start_at BIGINT, end_at BIGINT, key INTEGER, day INTEGER, slot INTEGER, fold UTINYINT
   );
@@ -42,7 +42,7 @@ export const migrations: readonly string[] = [
     id VARCHAR, known_at BIGINT, basis VARCHAR, name VARCHAR, start_at BIGINT, end_at BIGINT, lat DOUBLE, lon DOUBLE,
     venue VARCHAR, category VARCHAR, attendance DOUBLE, cancelled BOOLEAN
   );
-  CREATE TABLE schema_changes (source VARCHAR, at BIGINT, change VARCHAR);
+  CREATE TABLE schema_changes (source VARCHAR, seen_at BIGINT, change VARCHAR);
 
   CREATE VIEW v_observations AS
     SELECT o.measure, n.entity, make_timestamptz(s.start_at * 1000) AS valid_at, o.value,

@@ -46,7 +46,7 @@ try {
 process.on("disconnect", () => process.exit(1));
 process.once("message", (order: TrainOrder) => {
   work(order).then(
-    () => process.disconnect(),
+    () => process.exit(0),
     async (error: unknown) => {
       await send({ type: "failed", code: error instanceof CityScaleError ? error.code : "TRAINING_FAILED", message: messageOf(error) });
       process.exit(1);

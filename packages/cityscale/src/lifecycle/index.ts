@@ -1,0 +1,1 @@
+export { type GateResult, judgeCandidate, type Verdict } from "./gates.ts";

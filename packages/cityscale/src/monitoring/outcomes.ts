@@ -1,0 +1,79 @@
+import type { City, Target } from "../domain/index.ts";
+import { parseDuration } from "../domain/index.ts";
+import { type Connection, type Lake, literal } from "../lake/index.ts";
+
+/** Live scores of one local day: forecasts that came true, beside the naive forecast on the same rows. */
+export interface LiveScore {
+  readonly target: string;
+  /** YYYY-MM-DD of the forecast steps. */
+  readonly date: string;
+  readonly version: number;
+  readonly rows: number;
+  readonly wape: number | null;
+  readonly naiveWape: number | null;
+  readonly coverage80: number | null;
+  /** True while corrections may still come. */
+  readonly provisional: boolean;
+}
+
+export const outcomeTables = `
+  CREATE TABLE IF NOT EXISTS live_scores (
+    target VARCHAR, day INTEGER, version INTEGER, "rows" INTEGER, sum_y DOUBLE, sum_error DOUBLE, sum_naive_error DOUBLE,
+    covered INTEGER, intervals INTEGER, scored_at BIGINT, settled BOOLEAN
+  );`;
+
+/** Corrections this long after a step are no longer waited for: its score is settled. */
+export const settleAfterMs = 3 * 86_400_000;
+
+/**
+ * Joins forecasts to what came true on the given local days and writes their live scores anew; repeatable.
+ * Every forecast counts, at every lead. A dead counter's zeros are no outcome.
+ */
+export async function scoreDays(lake: Lake, city: City, target: Target, days: readonly number[], now: number): Promise<number> {
+  if (days.length === 0) return 0;
+  const stuckMs = parseDuration(city.measures[target.measure]!.contract.stuckZeros);
+  const stuck = Math.max(1, Math.round(stuckMs / city.stepMs));
+  const first = Math.min(...days);
+  const last = Math.max(...days);
+  return lake.write(async (connection) => {
+    const list = `(${days.join(", ")})`;
+    await connection.run(`DELETE FROM live_scores WHERE target = ? AND day IN ${list}`, [target.name]);
+    return connection.run(
+      `INSERT INTO live_scores
+       WITH around AS (
+         SELECT o.e, o.t, o.value, s.day,
+           o.value = 0 AND COALESCE(min(CASE WHEN o.value > 0 THEN o.t END) OVER after, max(o.t) OVER whole + 1)
+             - COALESCE(max(CASE WHEN o.value > 0 THEN o.t END) OVER before, min(o.t) OVER whole - 1) - 1 >= ${stuck} AS dead
+         FROM observations o JOIN steps s USING (t)
+         WHERE o.measure = ${literal(target.measure)} AND s.day BETWEEN ${first - Math.ceil(stuckMs / 86_400_000) - 1} AND ${last + 2}
+         WINDOW before AS (PARTITION BY o.e ORDER BY o.t ROWS UNBOUNDED PRECEDING),
+           after AS (PARTITION BY o.e ORDER BY o.t ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
+           whole AS (PARTITION BY o.e)
+       )
+       SELECT f.target, a.day, f.version, count(*), sum(a.value), sum(abs(f.point - a.value)), sum(abs(f.naive - a.value)),
+         count(*) FILTER (a.value BETWEEN f.low AND f.high), count(*) FILTER (f.low IS NOT NULL AND f.high IS NOT NULL), ${Math.round(now)},
+         (SELECT max(end_at) FROM steps s WHERE s.day = a.day) + ${settleAfterMs} <= ${Math.round(now)}
+       FROM forecasts f JOIN around a USING (e, t)
+       WHERE f.target = ? AND a.day IN ${list} AND NOT a.dead AND f.naive IS NOT NULL
+       GROUP BY f.target, a.day, f.version`,
+      [target.name],
+    );
+  });
+}
+
+/** Live scores day by day, newest first. */
+export async function liveScores(connection: Connection, target: string, limit: number): Promise<LiveScore[]> {
+  const rows = await connection.rows<{
+    target: string; date: string; version: number; rows: number; wape: number | null; naive_wape: number | null; coverage: number | null; settled: boolean;
+  }>(
+    `SELECT target, CAST(DATE '1970-01-01' + day AS VARCHAR) AS date, version, "rows",
+       CASE WHEN sum_y > 0 THEN sum_error / sum_y END AS wape, CASE WHEN sum_y > 0 THEN sum_naive_error / sum_y END AS naive_wape,
+       CASE WHEN intervals > 0 THEN covered / intervals END AS coverage, settled
+     FROM live_scores WHERE target = ? ORDER BY day DESC, version DESC LIMIT ${Math.floor(limit)}`,
+    [target],
+  );
+  return rows.map((row) => ({
+    target: row.target, date: row.date, version: row.version, rows: row.rows, wape: row.wape, naiveWape: row.naive_wape,
+    coverage80: row.coverage, provisional: !row.settled,
+  }));
+}

@@ -1,0 +1,347 @@
+import { createHash } from "node:crypto";
+import { CityScaleError, type Clock, type Log } from "../core/index.ts";
+import { type City, formatLocal, parseDuration, type Target } from "../domain/index.ts";
+import {
+  buildFeatures,
+  createView,
+  type FeatureSet,
+  type FeatureView,
+  type OnlineStore,
+  type OnlineVectors,
+  type WhatIf,
+} from "../features/index.ts";
+import { type Lake, literal } from "../lake/index.ts";
+import { leadsOf, predict } from "../models/index.ts";
+import type { Champion, Champions } from "./champions.ts";
+import { type Batch, forecastTables, type ForecastRows, listBatches, storeBatch } from "./store.ts";
+
+export interface PredictRequest {
+  readonly target: string;
+  readonly entity: string;
+  /** Leads wanted; all of the horizon when neither leads nor times are given. */
+  readonly leads?: readonly number[];
+  /** Instants wanted (any within a step), ms UTC. */
+  readonly times?: readonly number[];
+  readonly whatIf?: WhatIf;
+}
+
+/** One forecast; counts per step. */
+export interface ForecastValue {
+  readonly lead: number;
+  readonly validAt: number;
+  readonly point: number;
+  readonly p10: number | null;
+  readonly p50: number;
+  readonly p90: number | null;
+  readonly naive: number | null;
+}
+
+/** Forecasts with how they were made. Instants in ms UTC. */
+export interface Prediction {
+  readonly city: string;
+  readonly target: string;
+  readonly entity: string;
+  readonly originAt: number;
+  readonly modelVersion: number;
+  readonly modelKind: string;
+  readonly datasetVersion: string | null;
+  readonly viewId: string;
+  /** Age of the feature vectors at the city's clock, ms. */
+  readonly inputsAgeMs: number;
+  readonly weather: "issued" | "none";
+  readonly weatherIssuedAt: number | null;
+  readonly fellBack: boolean;
+  readonly whatIf: boolean;
+  readonly notes: readonly string[];
+  readonly forecasts: readonly ForecastValue[];
+}
+
+/** Issues batches and answers single and what-if predictions of one city. */
+export class ForecastServer {
+  readonly #city: City;
+  readonly #lake: Lake;
+  readonly #online: OnlineStore;
+  readonly #champions: Champions;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #lagMs: (target: Target) => number;
+  readonly #views = new Map<string, FeatureView>();
+  readonly #entities = new Map<string, number>();
+
+  constructor(parts: {
+    city: City;
+    lake: Lake;
+    online: OnlineStore;
+    champions: Champions;
+    clock: Clock;
+    log: Log;
+    lagMs: (target: Target) => number;
+  }) {
+    this.#city = parts.city;
+    this.#lake = parts.lake;
+    this.#online = parts.online;
+    this.#champions = parts.champions;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#lagMs = parts.lagMs;
+  }
+
+  async open(): Promise<void> {
+    await this.#lake.define(forecastTables);
+  }
+
+  target(name: string): Target {
+    const target = this.#city.targets[name];
+    if (!target) {
+      throw new CityScaleError("TARGET_UNKNOWN", `${this.#city.id} has no target "${name}"; it has ${Object.keys(this.#city.targets).join(", ")}`);
+    }
+    return target;
+  }
+
+  view(target: Target): FeatureView {
+    let view = this.#views.get(target.name);
+    if (!view) {
+      view = createView(this.#city, target, this.#lagMs(target));
+      this.#views.set(target.name, view);
+    }
+    return view;
+  }
+
+  batches(target: string, limit = 1): Promise<Batch[]> {
+    return this.#lake.read((connection) => listBatches(connection, this.target(target).name, limit));
+  }
+
+  /**
+   * Forecasts every entity and lead from one origin and stores the batch with its heartbeat.
+   * Past origins (a backfill) see what was known then. Throws NOT_READY without a champion, DATA_MISSING
+   * without observations.
+   */
+  async issue(targetName: string, originAt: number, options: { current: boolean; signal?: AbortSignal }): Promise<Batch> {
+    const began = performance.now();
+    const target = this.target(targetName);
+    const view = this.view(target);
+    const champion = await this.#champions.get(target.name, view.id);
+    await this.#lake.extendSteps(originAt, originAt + parseDuration(target.horizon) + 2 * 86_400_000);
+    const set = await this.#lake.read((connection) =>
+      buildFeatures(connection, this.#city, view, {
+        origins: Float64Array.of(originAt),
+        leads: Int32Array.of(leadsOf(this.#city, originAt, target.horizon)),
+        lagMs: this.#lagMs(target),
+        weather: "issued",
+        path: "exact",
+        onlyWithTarget: false,
+      }),
+    );
+    options.signal?.throwIfAborted();
+    if (set.rows === 0) throw new CityScaleError("DATA_MISSING", `no entity of ${this.#city.id} has been heard of in the 60 days before ${new Date(originAt).toISOString()}`);
+    if (options.current) this.#online.swap(target.name, originAt, set);
+    const { rows, fellBack, notes } = forecastRows(set, champion);
+    const newest = await this.#lake.read((connection) =>
+      connection.first<{ at: number | null }>(
+        `SELECT max(s.end_at) AS at FROM observations o JOIN steps s USING (t)
+         WHERE o.measure = ${literal(target.measure)} AND o.known_at <= ${Math.floor(originAt)}`,
+      ),
+    );
+    const weather = weatherOf(set);
+    const batch: Batch = {
+      batch: createHash("sha256").update(`${this.#city.id}|${target.name}|${originAt}|${champion.version.version}|${view.id}`).digest("hex").slice(0, 16),
+      target: target.name,
+      originAt,
+      issuedAt: this.#clock.now(),
+      version: champion.version.version,
+      rows: set.rows,
+      entities: new Set(set.entity).size,
+      weather: weather.basis,
+      weatherIssuedAt: weather.issuedAt,
+      countsAgeMs: newest?.at == null ? 0 : Math.max(0, originAt - newest.at),
+      fellBack,
+      notes: [...notes, ...weatherNotes(weather, originAt, this.#city.timeZone)],
+      tookMs: Math.round(performance.now() - began),
+    };
+    const fresh = await storeBatch(this.#lake, batch, rows);
+    this.#log.info(
+      { city: this.#city.id, target: target.name, origin: new Date(originAt).toISOString(), version: batch.version, rows: batch.rows, ms: batch.tookMs, repeated: !fresh },
+      "forecasts issued",
+    );
+    return batch;
+  }
+
+  /**
+   * Forecasts of one entity from the newest origin. Throws ENTITY_UNKNOWN, TARGET_UNKNOWN, NOT_READY, and
+   * REQUEST_INVALID for leads or times outside the horizon.
+   */
+  async predict(request: PredictRequest): Promise<Prediction> {
+    const target = this.target(request.target);
+    const view = this.view(target);
+    const e = await this.#numberOf(request.entity);
+    const vectors = this.#online.newest(target.name, view);
+    if (!vectors) throw new CityScaleError("NOT_READY", `${this.#city.id}/${target.name} has no feature vectors yet; the first batch makes them`);
+    const champion = await this.#champions.get(target.name, view.id);
+    const stored = rowsOfEntity(vectors, e);
+    if (!stored) throw new CityScaleError("DATA_MISSING", `${request.entity} has not been heard of for 60 days and is not forecast`);
+    const set = request.whatIf ? await this.#whatIf(target, view, vectors, stored, e, request.whatIf) : stored;
+    const wanted = this.#wantedRows(set, request, vectors.originAt);
+    const { rows, fellBack, notes } = forecastRows(pickRows(set, wanted), champion);
+    const weather = weatherOf(stored);
+    const number = (value: number) => (Number.isFinite(value) ? value : null);
+    return {
+      city: this.#city.id,
+      target: target.name,
+      entity: request.entity,
+      originAt: vectors.originAt,
+      modelVersion: champion.version.version,
+      modelKind: fellBack || champion.model === null ? champion.naive : champion.version.kind,
+      datasetVersion: champion.version.datasetVersion,
+      viewId: view.id,
+      inputsAgeMs: Math.max(0, this.#clock.now() - vectors.originAt),
+      weather: weather.basis,
+      weatherIssuedAt: weather.issuedAt,
+      fellBack,
+      whatIf: request.whatIf !== undefined,
+      notes: [...notes, ...weatherNotes(weather, vectors.originAt, this.#city.timeZone)],
+      forecasts: Array.from(rows.lead, (lead, i) => ({
+        lead,
+        validAt: this.#city.grid.startOf(rows.step[i]!),
+        point: rows.point[i]!,
+        p10: number(rows.low[i]!),
+        p50: rows.median[i]!,
+        p90: number(rows.high[i]!),
+        naive: number(rows.naive[i]!),
+      })),
+    };
+  }
+
+  async #numberOf(entity: string): Promise<number> {
+    const known = this.#entities.get(entity);
+    if (known !== undefined) return known;
+    const row = await this.#lake.read((connection) => connection.first<{ e: number }>("SELECT e FROM entities WHERE entity = ?", [entity]));
+    if (!row) throw new CityScaleError("ENTITY_UNKNOWN", `${this.#city.id} has no ${this.#city.entity} "${entity.slice(0, 80)}"`);
+    this.#entities.set(entity, row.e);
+    return row.e;
+  }
+
+  /** The same SQL with replaced inputs, for one entity; what the whole city did so far stays as it was. */
+  async #whatIf(target: Target, view: FeatureView, vectors: OnlineVectors, stored: FeatureSet, e: number, whatIf: WhatIf): Promise<FeatureSet> {
+    const set = await this.#lake.read((connection) =>
+      buildFeatures(connection, this.#city, view, {
+        origins: Float64Array.of(vectors.originAt),
+        leads: Int32Array.of(leadsOf(this.#city, vectors.originAt, target.horizon)),
+        lagMs: this.#lagMs(target),
+        weather: "issued",
+        path: "exact",
+        onlyWithTarget: false,
+        entities: [e],
+        alone: true,
+        whatIf,
+      }),
+    );
+    if (set.rows !== stored.rows) throw new CityScaleError("CONFLICT", "the data changed while the what-if was computed; ask again");
+    const columns = set.columns.map((column, i) => (view.columns[i]!.startsWith("city_") ? stored.columns[i]! : column));
+    return { ...set, columns };
+  }
+
+  #wantedRows(set: FeatureSet, request: PredictRequest, originAt: number): Int32Array {
+    const rowOfLead = new Map(Array.from(set.lead, (lead, i) => [lead, i]));
+    const most = set.lead.at(-1) ?? 0;
+    const rowOf = (lead: number, asked: string) => {
+      const row = rowOfLead.get(lead);
+      if (row === undefined) {
+        throw new CityScaleError(
+          "REQUEST_INVALID",
+          `${asked} lies outside the forecast from ${formatLocal(this.#city.timeZone, originAt)}: leads 1 to ${most}`,
+          { details: { originAt, leads: most } },
+        );
+      }
+      return row;
+    };
+    if (request.leads) return Int32Array.from(request.leads, (lead) => rowOf(lead, `lead ${lead}`));
+    if (request.times) {
+      const first = this.#city.grid.stepAt(originAt);
+      return Int32Array.from(request.times, (at) => rowOf(this.#city.grid.stepAt(at) - first + 1, new Date(at).toISOString()));
+    }
+    return Int32Array.from(set.lead, (_, i) => i);
+  }
+}
+
+function rowsOfEntity(vectors: OnlineVectors, e: number): FeatureSet | null {
+  const span = vectors.rowsOf.get(e);
+  if (!span) return null;
+  return pickRows(vectors.set, Int32Array.from({ length: span.count }, (_, i) => span.first + i));
+}
+
+function pickRows(set: FeatureSet, rows: Int32Array): FeatureSet {
+  const f32 = (column: Float32Array) => Float32Array.from(rows, (i) => column[i]!);
+  const f64 = (column: Float64Array) => Float64Array.from(rows, (i) => column[i]!);
+  const i32 = (column: Int32Array) => Int32Array.from(rows, (i) => column[i]!);
+  return {
+    view: set.view,
+    rows: rows.length,
+    columns: set.columns.map(f32),
+    entity: i32(set.entity),
+    origin: i32(set.origin),
+    lead: i32(set.lead),
+    step: i32(set.step),
+    target: f64(set.target),
+    dead: Uint8Array.from(rows, (i) => set.dead[i]!),
+    expectation: f64(set.expectation),
+    naive: Object.fromEntries(Object.entries(set.naive).map(([name, values]) => [name, f64(values)])),
+    naiveLow: f64(set.naiveLow),
+    naiveHigh: f64(set.naiveHigh),
+    weatherIssued: f32(set.weatherIssued),
+    weatherIssuedAt: f64(set.weatherIssuedAt),
+  };
+}
+
+/** The champion's forecasts, with the naive one beside and, where a row has no expectation, in its place. */
+function forecastRows(set: FeatureSet, champion: Champion): { rows: ForecastRows; fellBack: boolean; notes: string[] } {
+  const notes: string[] = [];
+  const values = set.naive[champion.naive]!;
+  const naive = values.map((value, i) => (Number.isNaN(value) ? set.expectation[i]! : value));
+  if (champion.fallback !== null) notes.push(`the champion could not be used: ${champion.fallback}`);
+  if (!champion.model) {
+    return {
+      rows: { entity: set.entity, step: set.step, lead: set.lead, point: naive, low: set.naiveLow, median: naive, high: set.naiveHigh, naive },
+      fellBack: champion.fallback !== null,
+      notes,
+    };
+  }
+  const forecast = predict(champion.model, set);
+  return {
+    rows: {
+      entity: set.entity, step: set.step, lead: set.lead, naive,
+      point: forecast.point, low: forecast.quantiles[0]!, median: forecast.quantiles[1]!, high: forecast.quantiles[2]!,
+    },
+    fellBack: false,
+    notes,
+  };
+}
+
+interface WeatherState {
+  readonly basis: "issued" | "none";
+  readonly issuedAt: number | null;
+  readonly missing: number;
+  readonly rows: number;
+}
+
+function weatherOf(set: FeatureSet): WeatherState {
+  let issuedAt: number | null = null;
+  let missing = 0;
+  for (let i = 0; i < set.rows; i++) {
+    if (set.weatherIssued[i] !== 1) missing++;
+    else if (Number.isFinite(set.weatherIssuedAt[i]!)) issuedAt = Math.max(issuedAt ?? 0, set.weatherIssuedAt[i]!);
+  }
+  return { basis: missing < set.rows ? "issued" : "none", issuedAt, missing, rows: set.rows };
+}
+
+/** Weather older than this is told on every forecast it touches. */
+const oldWeatherMs = 12 * 3_600_000;
+
+function weatherNotes(weather: WeatherState, originAt: number, timeZone: string): string[] {
+  if (weather.basis === "none") return ["made without weather: no forecast of it was known at the origin"];
+  const notes: string[] = [];
+  if (weather.missing > 0) notes.push(`the weather forecast does not reach ${weather.missing} of ${weather.rows} rows`);
+  if (weather.issuedAt !== null && originAt - weather.issuedAt > oldWeatherMs) {
+    notes.push(`made with old weather, issued ${formatLocal(timeZone, weather.issuedAt)}`);
+  }
+  return notes;
+}
