@@ -7,7 +7,7 @@ import { startServer } from "./serve/server.ts";
 
 /**
  * Starts a simulator in this thread.
- * @throws RangeError for a recorded city that has none; NodeJS errors if the port is taken
+ * @throws RangeError for a recorded city that has none, or a clock not set; NodeJS errors if the port is taken
  */
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
   const now = openClock(options.clock);
@@ -36,6 +36,9 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
 }
 
 function generated(city: Exclude<SimulatorOptions["city"], RecordedCity>, seed: number, nowMs: number) {
+  // An unset shared clock stands at 1970 and would make a history that nobody means.
+  if (!(nowMs > 0))
+    throw new RangeError(`the clock must be set before a city is generated; it says ${nowMs}`);
   const made = generateCity(seed, city, nowMs);
   // Before the first request rather than in it.
   made.counts.ensure(nowMs);

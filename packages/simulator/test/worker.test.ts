@@ -51,6 +51,11 @@ describe("a simulator in a worker", () => {
     );
   });
 
+  it("refuses a shared clock that nobody has set", async () => {
+    const clock = { kind: "shared", buffer: new SharedArrayBuffer(8) } as const;
+    await expect(startSimulatorWorker({ clock, city: SMALL })).rejects.toThrow(/clock must be set/);
+  });
+
   it("refuses a port that is taken", async () => {
     const one = await startSimulator({ clock: { kind: "real" }, city: SMALL });
     const port = Number(new URL(one.sources["counts"]!).port);

@@ -124,6 +124,7 @@ export class ArcGis implements Service {
 }
 
 function query(layer: Layer, params: URLSearchParams, geojson: boolean, nowMs: number): Reply {
+  if (params.has("outStatistics")) throw new QueryError("'outStatistics' is not supported by this layer");
   const byId = layer.byId(nowMs);
   const fields = lookup(byId, sqlInstant);
   const ids = params.get("objectIds");
@@ -136,10 +137,9 @@ function query(layer: Layer, params: URLSearchParams, geojson: boolean, nowMs: n
     where = { op: "and", parts: [where, { op: "in", field: "ObjectId", values }] };
   }
   const order = parseOrder(params.get("orderByFields") ?? "", fields);
-  const view =
-    layer.byDate !== null && order[0]?.field === "Date"
-      ? layer.byDate(nowMs)
-      : pickView(layer, byId, order, nowMs);
+  // Without an order rows come by their id.
+  const sortsById = order.length === 0 || order[0]!.field === "ObjectId";
+  const view = layer.byDate === null || sortsById ? byId : layer.byDate(nowMs);
   const viewFields = lookup(view, sqlInstant);
   if (flag(params, "returnCountOnly"))
     return json(200, { count: countMatching(layer, view, viewFields, where) });
@@ -176,12 +176,6 @@ function query(layer: Layer, params: URLSearchParams, geojson: boolean, nowMs: n
     return `{"attributes":${write(position)}${geometry}}`;
   });
   return collection(features, out, page.more, geojson, withGeometry ? wkid : null);
-}
-
-/** Keeps the order of ids for a query without order, unless a bound on the date makes the other view far shorter. */
-function pickView(layer: Layer, byId: View, order: readonly Order[], nowMs: number): View {
-  const sortsById = order.length === 0 || order[0]!.field === "ObjectId";
-  return layer.byDate === null || sortsById ? byId : layer.byDate(nowMs);
 }
 
 function distinct(
