@@ -118,6 +118,9 @@ describe("a fault", () => {
     const body = response.text();
     const [closed] = await Promise.allSettled([other.close(), body]);
     expect(closed.status).toBe("fulfilled");
+    // A request is logged when its answer ends: the wait of ten minutes is over, not left behind.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect((await other.requests()).total).toBe(1);
     await expect(body).rejects.toThrow();
   });
 
