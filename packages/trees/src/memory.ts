@@ -50,6 +50,8 @@ export interface MemoryPlan {
   readonly weight: Float64Array | undefined;
   readonly validation: Omit<ValidationParts, "scores"> | undefined;
   readonly workers: number;
+  /** Memory that worker threads can share. */
+  readonly shared: boolean;
   readonly constantHessian: boolean;
   readonly renewsQuantile: boolean;
   /** Leave WebAssembly alone. */
@@ -97,9 +99,8 @@ class KernelMemory {
 
 /** Allocates a training's memory and writes the bin bytes of the row records. */
 export function planMemory(plan: MemoryPlan): TrainingMemory {
-  const { data, params, workers, constantHessian } = plan;
+  const { data, params, workers, shared, constantHessian } = plan;
   const { rows } = data;
-  const shared = workers > 1;
   const bytes = (n: number): ArrayBuffer | SharedArrayBuffer =>
     shared ? new SharedArrayBuffer(n) : new ArrayBuffer(n);
   const floats = (n: number): Float64Array => new Float64Array(bytes(n * 8));

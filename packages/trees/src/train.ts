@@ -57,7 +57,7 @@ interface Prepared {
  * @throws TreesError on wrong shapes, labels or parameters
  */
 export function trainSync(input: TrainInput, params: Params, options: TrainOptions = {}): Model {
-  const prepared = prepare(input, params, options, 1);
+  const prepared = prepare(input, params, options, 1, false);
   const booster = new Booster(prepared.plan, prepared.memory, new Team(0, 1, prepared.memory.control));
   let more = prepared.plan.params.numIterations > 0;
   while (more) {
@@ -68,17 +68,40 @@ export function trainSync(input: TrainInput, params: Params, options: TrainOptio
   return finish(booster, prepared);
 }
 
+/** Below this many (rows x columns x rounds) a training is over before workers have started. */
+const smallWork = 2e7;
+
 /**
- * Trains without blocking the caller for long.
+ * Trains without blocking the caller for long: in Node on `numThreads` worker threads, elsewhere (and where the
+ * objective or metric is a function, or the work is small) on the calling thread with pauses. The model is the
+ * same either way.
  * @throws TreesError on wrong shapes, labels or parameters; the signal's reason when aborted
  */
 export async function train(input: TrainInput, params: Params, options: TrainOptions = {}): Promise<Model> {
-  const prepared = prepare(input, params, options, 1);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const { dataset } = input;
+  check(dataset instanceof Dataset, "dataset must be a Dataset");
+  const work = dataset.rows * dataset.columns * (params.numIterations ?? 100);
+  const inNode = (globalThis as { readonly process?: { versions?: { node?: string } } }).process?.versions
+    ?.node;
+  const own = typeof params.objective === "function" || typeof options.metric === "object";
+  if (inNode && !own && work >= smallWork) {
+    const { defaultThreads, runWorkers } = await import("./workers.ts");
+    const size = checkThreads(params.numThreads) ?? defaultThreads();
+    const prepared = prepare(input, params, options, size, true);
+    const of = prepared.plan.params.numIterations;
+    const trained = await runWorkers(prepared.plan, prepared.memory, size, signal, (iteration, metric) => {
+      options.onProgress?.({ iteration, of, ...(metric === undefined ? {} : { metric }) });
+    });
+    return finish(trained, prepared);
+  }
+  const prepared = prepare(input, params, options, 1, false);
   const booster = new Booster(prepared.plan, prepared.memory, new Team(0, 1, prepared.memory.control));
   let more = prepared.plan.params.numIterations > 0;
   let last = performance.now();
   while (more) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     more = booster.step();
     report(booster, prepared, options);
     if (performance.now() - last < 20) continue;
@@ -89,6 +112,14 @@ export async function train(input: TrainInput, params: Params, options: TrainOpt
   return finish(booster, prepared);
 }
 
+function checkThreads(threads: number | undefined): number | undefined {
+  check(
+    threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= 64),
+    `numThreads must be a whole number from 1 to 64, got ${threads}`,
+  );
+  return threads;
+}
+
 function report(booster: Booster, prepared: Prepared, options: TrainOptions): void {
   options.onProgress?.({
     iteration: booster.iteration,
@@ -97,12 +128,15 @@ function report(booster: Booster, prepared: Prepared, options: TrainOptions): vo
   });
 }
 
-function finish(booster: Booster, { plan, initTrees, dataset }: Prepared): Model {
+function finish(
+  trained: { readonly trees: readonly Tree[]; readonly bestIteration: number },
+  { plan, initTrees, dataset }: Prepared,
+): Model {
   const { params } = plan;
   const stopped =
     plan.earlyStoppingRounds > 0
-      ? booster.trees.slice(0, booster.bestIteration * params.numClass)
-      : booster.trees;
+      ? trained.trees.slice(0, trained.bestIteration * params.numClass)
+      : trained.trees;
   return new Model({
     featureNames: dataset.names,
     features: dataset.mappers.map(
@@ -128,7 +162,13 @@ function finish(booster: Booster, { plan, initTrees, dataset }: Prepared): Model
   });
 }
 
-function prepare(input: TrainInput, given: Params, options: TrainOptions, workers: number): Prepared {
+function prepare(
+  input: TrainInput,
+  given: Params,
+  options: TrainOptions,
+  workers: number,
+  shared: boolean,
+): Prepared {
   const { dataset } = input;
   check(dataset instanceof Dataset, "dataset must be a Dataset");
   const params = resolveParams(given, dataset.columns);
@@ -155,6 +195,7 @@ function prepare(input: TrainInput, given: Params, options: TrainOptions, worker
     weight,
     validation: valid,
     workers,
+    shared,
     constantHessian:
       params.objective !== "custom" && params.numClass === 1 && objective.constantHessian && !weight,
     renewsQuantile: objective.renewQuantile !== undefined,
