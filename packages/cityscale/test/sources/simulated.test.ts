@@ -1,18 +1,8 @@
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
 import { type Fault, type Simulator, startSimulator } from "@cityscale/simulator";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createManualClock } from "../../src/core/index.ts";
 import type { Page, SourceDeclaration } from "../../src/domain/index.ts";
-import {
-  arcgis,
-  createSource,
-  eventsCsv,
-  files,
-  opendatasoft,
-  openMeteo,
-  schoolHolidays,
-} from "../../src/sources/index.ts";
+import { arcgis, createSource, eventsCsv, openMeteo } from "../../src/sources/index.ts";
 import { contextAt, day, hour, impatientHttp, observationsOf, readAll, requestOf } from "./support.ts";
 
 const now = Date.UTC(2025, 5, 1, 3, 20);
@@ -33,6 +23,12 @@ describe("a simulated Sydney", () => {
     });
   });
   afterAll(() => simulator.close());
+
+  /** Every row, read without faults. */
+  let expected: string[];
+  beforeAll(async () => {
+    expected = observationsOf(await readAll(sourceOf(counts), request)).map(key);
+  });
 
   const request = requestOf({ from: now - 60 * day, to: now });
   const sourceOf = (declaration: SourceDeclaration, attempts = 5) =>
@@ -81,7 +77,6 @@ describe("a simulated Sydney", () => {
     ["a busy service inside status 200", { kind: "envelope", code: 503, count: 2, after: 2 }],
   ];
   test.each(passing)("%s that passes loses no row", async (_, fault) => {
-    const expected = observationsOf(await readAll(sourceOf(counts), request)).map(key);
     await simulator.faults([fault]);
     const seen = observationsOf(await readAll(sourceOf(counts), request)).map(key);
     const { bySource } = await simulator.requests();
@@ -91,7 +86,6 @@ describe("a simulated Sydney", () => {
   });
 
   test("a fault that stays ends the read behind the last whole page, and the next read goes on", async () => {
-    const expected = observationsOf(await readAll(sourceOf(counts), request)).map(key);
     await simulator.faults([{ kind: "cut", source: "counts", after: 5 }]);
     const pages: Page[] = [];
     const cut = (async () => {
@@ -107,7 +101,6 @@ describe("a simulated Sydney", () => {
   test.each(["missingField", "wrongType", "nanText", "wrongDate", "nullEntity"] as const)(
     "rows with %s are set aside and the others stay",
     async (malformation) => {
-      const whole = observationsOf(await readAll(sourceOf(counts), request));
       await simulator.faults([{ kind: "malformed", malformation, every: 100, source: "counts" }]);
       const pages = await readAll(sourceOf(counts), request);
       await simulator.faults([]);
@@ -115,7 +108,7 @@ describe("a simulated Sydney", () => {
       expect(rejected).toBeGreaterThan(50);
       // A row that was set aside may be read again at the start of the next page; none is lost.
       const kept = new Set(observationsOf(pages).map(key));
-      const lost = whole.filter((row) => !kept.has(key(row))).length;
+      const lost = expected.filter((row) => !kept.has(row)).length;
       expect(lost).toBeLessThanOrEqual(rejected);
       expect(lost).toBeGreaterThan(50);
     },
@@ -147,94 +140,5 @@ describe("a simulated Sydney", () => {
     const missed = observationsOf(last).filter((row) => !seen.has(key(row)) && row.at < now - 6 * hour);
     // Corrections that come later than the overlap are what a range read is for.
     expect(missed.length).toBeLessThan(observationsOf(last).length * 0.002);
-  });
-});
-
-const data = resolve(
-  process.env["CITYSCALE_DATA"] ?? resolve(import.meta.dirname, "../../../../../shared/data"),
-);
-const found = existsSync(resolve(data, "paris-bikes/counts.csv.gz"));
-
-describe.skipIf(!found)(found ? "recordings" : "recordings (skipped: no data)", () => {
-  test("Paris: 455,163 rows through exports, with their places and school holidays", async () => {
-    const end = Date.UTC(2021, 7, 12);
-    const clock = createManualClock(end);
-    const simulator = await startSimulator({
-      clock: clock.spec,
-      city: { recordings: data, city: "paris-bikes" },
-    });
-    try {
-      const context = contextAt(end, {
-        timeZone: "Europe/Paris",
-        baseAddress: simulator.sources["counts"],
-        measureOf: ["bicycles"],
-      });
-      const declared = opendatasoft({
-        domain: "parisdata.opendatasoft.com",
-        dataset: "comptage-velo-donnees-compteurs",
-        fields: { entity: "id_compteur", time: "date", value: "sum_counts" },
-        places: { dataset: "comptage-velo-compteurs", entity: "id_compteur", name: "nom_compteur" },
-      });
-      const pages = await readAll(
-        createSource("counts", declared, context),
-        requestOf({ from: Date.UTC(2020, 7, 1), to: end }),
-      );
-      const rows = pages.flatMap((page) => page.parts);
-      expect(
-        rows.reduce((sum, part) => sum + (part.stream === "observations" ? part.validAt.length : 0), 0),
-      ).toBe(455_163);
-      const entities = rows.flatMap((part) => (part.stream === "entities" ? part.rows : []));
-      expect(entities.filter(({ lat, lon }) => lat !== null && lon !== null)).toHaveLength(56);
-      const school = await readAll(
-        createSource("school", schoolHolidays({ zone: "Zone C" }), context),
-        requestOf({ from: Date.UTC(2020, 8, 1), to: end }),
-      );
-      const dates = school.flatMap((page) =>
-        page.parts.flatMap((part) => (part.stream === "holidays" ? part.rows : [])),
-      );
-      expect(dates.map(({ date }) => date)).toEqual(
-        expect.arrayContaining(["2020-12-25", "2021-02-20", "2021-07-14"]),
-      );
-      expect(dates.map(({ date }) => date)).not.toContain("2021-03-10");
-    } finally {
-      await simulator.close();
-    }
-  });
-
-  test("Melbourne: a million rows of local time agree with the publisher's UTC but for the repeated hour", async () => {
-    const end = Date.UTC(2017, 0, 1);
-    const context = contextAt(end, {
-      timeZone: "Australia/Melbourne",
-      baseAddress: resolve(data, "melbourne-pedestrians"),
-    });
-    // Rows and sum of each hour.
-    const hoursBy = async (time: string, timeIs: "local" | "utc") => {
-      const declared = files({
-        glob: "counts.csv.gz",
-        timeIs,
-        columns: { entity: "sensor_id", time, value: "count" },
-      });
-      const hours = new Map<number, number>();
-      let rows = 0;
-      for await (const page of createSource("c", declared, context).read(requestOf({ to: end }))) {
-        expect(page.rejected).toEqual([]);
-        for (const part of page.parts) {
-          if (part.stream !== "observations") continue;
-          rows += part.validAt.length;
-          part.validAt.forEach((at, i) => {
-            hours.set(at, (hours.get(at) ?? 0) + 1e6 + part.value[i]! * Number(part.entity[i]));
-          });
-        }
-      }
-      expect(rows).toBe(983_941);
-      return hours;
-    };
-    const local = await hoursBy("ts_local", "local");
-    const utc = await hoursBy("ts_utc", "utc");
-    const differing = [...local.keys()].filter((at) => local.get(at) !== utc.get(at));
-    // The recording gives 02:00 once, as the second of the two; read by its local time it is the first.
-    expect(new Set(differing.map((at) => new Date(at).toISOString().slice(0, 13)))).toEqual(
-      new Set(["2013-04-06T15", "2014-04-05T15", "2015-04-04T15", "2016-04-02T15"]),
-    );
   });
 });
