@@ -8,7 +8,7 @@ import { readPlaces } from "./places.ts";
 import { createDataset, type Query, recordsLimit } from "./portal.ts";
 import { createRowReader, type ReadRows } from "./row-reader.ts";
 
-export interface PortalSource {
+interface PortalSource {
   readonly declared: OpendatasoftOptions;
   readonly context: SourceContext;
   readonly measures: readonly { readonly measure: string; readonly field: string }[];
