@@ -119,6 +119,8 @@ export interface City extends Omit<ParsedCity, "targets"> {
   readonly targets: Readonly<Record<string, Target>>;
   readonly stepMs: number;
   readonly grid: Grid;
+  /** As it was written: plain data that another process can define the city from. */
+  readonly declaration: CityDeclaration;
 }
 
 /** A declaration that cannot be used; the message names every field that is wrong. */
@@ -182,7 +184,7 @@ export function defineCity(declaration: CityDeclaration): City {
   }
   if (Object.keys(targets).length === 0) problems.push("targets: declare at least one");
   if (problems.length > 0 || !grid) throw new CityError(cityId, problems);
-  return { ...city, targets, stepMs, grid };
+  return { ...city, targets, stepMs, grid, declaration };
 }
 
 /** JSON Schema of a city declaration, for editors and forms. */

@@ -83,7 +83,7 @@ export async function backtest(connection: Connection, options: BacktestOptions)
   }
   const merged = mergeParts(parts);
   progress("scoring", 0.97);
-  const table = await judge(connection, merged.set, { before: origins.at[0]!, forecast: { name: "trees", forecast: merged.forecast } });
+  const table = await judge(connection, merged.set, { before: origins.at[0]!, forecasts: [{ name: "trees", forecast: merged.forecast }] });
   const { bestNaive: _bestNaive, gain: _gain, ...scores } = table;
   return {
     city: city.id, target: target.name, from: options.from, to: options.to, every: options.every, horizon: options.horizon,

@@ -2,7 +2,7 @@ import { CityScaleError } from "../core/index.ts";
 import { type City, parseDuration, type Target } from "../domain/index.ts";
 import { buildFeatures, createView, type WeatherMode } from "../features/index.ts";
 import { type Connection, literal } from "../lake/index.ts";
-import { type DirectForecaster, fitForecaster, predict } from "./forecaster.ts";
+import { type DirectForecaster, fitForecaster, loadForecaster, predict } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
 import { calibrationStart, firstTrainingDay, type Origins, originsBefore, scheduledOrigins, thinOrigins } from "./origins.ts";
 
@@ -13,9 +13,21 @@ export interface CandidateOptions {
   /** Instant at which the data were cut, ms UTC. */
   readonly knownAt: number;
   readonly threads: number;
+  /** The model that serves now; it is scored on the same rows when its features are the same. */
+  readonly champion?: ServingModel;
   readonly signal?: AbortSignal;
   readonly onProgress?: (message: string, share: number) => void;
 }
+
+export interface ServingModel {
+  readonly version: number;
+  readonly viewId: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Names under which a candidate and the serving model stand in the candidate's score table. */
+export const candidateName = "trees";
+export const championName = (version: number): string => `champion (version ${version})`;
 
 /** A fitted model and how it, and the naive forecasts, did on the test window that it never saw. */
 export interface Candidate {
@@ -106,7 +118,12 @@ export async function trainCandidate(
     leads: test.leads,
     onlyWithTarget: false,
   });
-  const scores = await judge(connection, set, { before: testFrom, forecast: { name: "trees", forecast: predict(model, set) } });
+  const forecasts = [{ name: candidateName, forecast: predict(model, set) }];
+  const { champion } = options;
+  if (champion && champion.viewId === view.id) {
+    forecasts.push({ name: championName(champion.version), forecast: predict(loadForecaster(champion.bytes), set) });
+  }
+  const scores = await judge(connection, set, { before: testFrom, forecasts });
   progress("done", 1);
   return {
     model,

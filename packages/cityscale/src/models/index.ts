@@ -1,5 +1,5 @@
 export { backtest, type BacktestOptions, type BacktestResult } from "./backtest.ts";
-export { type Candidate, trainCandidate } from "./candidate.ts";
+export { type Candidate, candidateName, championName, type ServingModel, trainCandidate } from "./candidate.ts";
 export { type DirectForecaster, type Forecast, loadForecaster, predict, quantileLevels } from "./forecaster.ts";
 export { entityNames, judge, type ScoreTable } from "./judge.ts";
 export { leadsOf, scheduledOrigins } from "./origins.ts";

@@ -35,13 +35,13 @@ export async function entityNames(connection: Connection): Promise<Map<number, s
 }
 
 /**
- * Scores naive forecasts and, where given, a model's on exactly the same rows: those whose target came true, is
+ * Scores naive forecasts and models on exactly the same rows (the first model is the one judged): those whose target came true, is
  * not a dead counter's, and for which an expectation exists.
  */
 export async function judge(
   connection: Connection,
   set: FeatureSet,
-  options: { before: number; forecast?: { name: string; forecast: Forecast }; seconds?: number },
+  options: { before: number; forecasts: readonly { name: string; forecast: Forecast }[] },
 ): Promise<ScoreTable> {
   const notes: string[] = [];
   const keep: number[] = [];
@@ -75,8 +75,7 @@ export async function judge(
     point: filled(set.naive[name]!, name),
     ...(name === "median-8-weeks" ? { low: pick(set.naiveLow), high: pick(set.naiveHigh) } : {}),
   }));
-  if (options.forecast) {
-    const { name, forecast } = options.forecast;
+  for (const { name, forecast } of options.forecasts) {
     models.push({
       name,
       kind: "trained",

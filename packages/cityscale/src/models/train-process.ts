@@ -25,6 +25,7 @@ async function work(order: TrainOrder): Promise<void> {
     lagMs: order.lagMs,
     knownAt,
     threads: order.threads,
+    ...(order.champion ? { champion: order.champion } : {}),
     onProgress: (message, share) => {
       if (share < 1 && performance.now() - told < 200) return;
       told = performance.now();

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { CityScaleError, type ErrorCode, errorCodes } from "../core/index.ts";
 import type { CityDeclaration } from "../domain/index.ts";
-import type { Candidate } from "./candidate.ts";
+import type { Candidate, ServingModel } from "./candidate.ts";
 
 /** What a training process is told; plain data. */
 export interface TrainOrder {
@@ -13,6 +13,7 @@ export interface TrainOrder {
   readonly threads: number;
   readonly memoryMb: number;
   readonly temporary: string;
+  readonly champion?: ServingModel;
 }
 
 export type TrainerMessage =

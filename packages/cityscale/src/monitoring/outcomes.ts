@@ -25,6 +25,9 @@ export const outcomeTables = `
 /** Corrections this long after a step are no longer waited for: its score is settled. */
 export const settleAfterMs = 3 * 86_400_000;
 
+/** A forecast made later than this after its origin was made in hindsight (a backfill): no live score. */
+const liveWithinMs = 6 * 3_600_000;
+
 /**
  * Joins forecasts to what came true on the given local days and writes their live scores anew; repeatable.
  * Every forecast counts, at every lead. A dead counter's zeros are no outcome.
@@ -53,8 +56,8 @@ export async function scoreDays(lake: Lake, city: City, target: Target, days: re
        SELECT f.target, a.day, f.version, count(*), sum(a.value), sum(abs(f.point - a.value)), sum(abs(f.naive - a.value)),
          count(*) FILTER (a.value BETWEEN f.low AND f.high), count(*) FILTER (f.low IS NOT NULL AND f.high IS NOT NULL), ${Math.round(now)},
          (SELECT max(end_at) FROM steps s WHERE s.day = a.day) + ${settleAfterMs} <= ${Math.round(now)}
-       FROM forecasts f JOIN around a USING (e, t)
-       WHERE f.target = ? AND a.day IN ${list} AND NOT a.dead AND f.naive IS NOT NULL
+       FROM forecasts f JOIN around a USING (e, t) JOIN batches b USING (batch)
+       WHERE b.issued_at - b.origin_at <= ${liveWithinMs} AND f.target = ? AND a.day IN ${list} AND NOT a.dead AND f.naive IS NOT NULL
        GROUP BY f.target, a.day, f.version`,
       [target.name],
     );

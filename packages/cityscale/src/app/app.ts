@@ -1,0 +1,230 @@
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  type ApiKeys,
+  type AuditLog,
+  CityScaleError,
+  type Clock,
+  type Config,
+  claimFolder,
+  createApiKeys,
+  createAuditLog,
+  createClock,
+  createLog,
+  createMetrics,
+  type Log,
+  type Metrics,
+  type MetadataDatabase,
+  type Owner,
+  openDatabase,
+} from "../core/index.ts";
+import type { City, Target } from "../domain/index.ts";
+import { createJobs, createSchedules, type Job, type Jobs, type Schedules } from "../jobs/index.ts";
+import { createPartitions, type Partitions } from "../pipeline/index.ts";
+import { createArtifactFolder, createRegistry, type Registry } from "../registry/index.ts";
+import { loadCity } from "./cities.ts";
+import { type CityRuntime, openCity } from "./city-runtime.ts";
+import { defineJobs, enqueueAsset } from "./job-kinds.ts";
+import { isGenerated, recordingsEnd, simulate } from "./simulate.ts";
+
+export interface AppOptions {
+  readonly config: Config;
+  readonly log?: Log;
+  /** Folder of recordings served in place of the publishers. */
+  readonly recordings?: string;
+  readonly seed?: number;
+  /** Replaces the clock of the configuration; for tests and replays. */
+  readonly clock?: Clock;
+}
+
+/** The default city when none is configured. */
+export const defaultCity = "sydney-pedestrians";
+
+export const codeVersion = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+/** Everything open and wired: the one place that knows which adapter is used. */
+export class App {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly database: MetadataDatabase;
+  readonly keys: ApiKeys;
+  readonly audit: AuditLog;
+  readonly jobs: Jobs;
+  readonly schedules: Schedules;
+  readonly registry: Registry;
+  readonly partitions: Partitions;
+  readonly owner: Owner;
+  readonly cities: ReadonlyMap<string, CityRuntime>;
+  readonly #closers: (() => Promise<void>)[];
+  #stopping: Promise<void> | null = null;
+
+  private constructor(parts: Omit<App, "start" | "stop" | "city" | "target" | "ready" | "runFirstLoop" | "scheduleAll"> & { closers: (() => Promise<void>)[] }) {
+    this.config = parts.config;
+    this.clock = parts.clock;
+    this.log = parts.log;
+    this.metrics = parts.metrics;
+    this.database = parts.database;
+    this.keys = parts.keys;
+    this.audit = parts.audit;
+    this.jobs = parts.jobs;
+    this.schedules = parts.schedules;
+    this.registry = parts.registry;
+    this.partitions = parts.partitions;
+    this.owner = parts.owner;
+    this.cities = parts.cities;
+    this.#closers = parts.closers;
+  }
+
+  /**
+   * Claims the data folder and opens everything in it; nothing runs yet. Throws OWNER_BUSY, DATA_FOLDER_NEWER,
+   * CITY_UNKNOWN, CITY_INVALID, CONFIG_INVALID.
+   */
+  static async open(options: AppOptions): Promise<App> {
+    const { config } = options;
+    const log = options.log ?? createLog(config.logLevel);
+    // What was opened is closed again, newest first, when something after it fails.
+    const closers: (() => Promise<void>)[] = [];
+    const closeAll = async () => {
+      for (const close of closers.splice(0).reverse()) await close();
+    };
+    try {
+      const cities = await Promise.all((config.cities.length > 0 ? config.cities : [defaultCity]).map((name) => loadCity(name, config.home)));
+      const clock = options.clock ?? (await clockFor(config, cities, options.recordings));
+      const owner = await claimFolder(config.home);
+      closers.push(() => owner.release());
+      mkdirSync(join(config.home, "lakes"), { recursive: true });
+      const database = await openDatabase(join(config.home, "metadata.sqlite"));
+      closers.push(async () => database.close());
+      const metrics = createMetrics({ processMetrics: true });
+      const audit = createAuditLog({ db: database.db, clock });
+      const registry = createRegistry({ database, artifacts: createArtifactFolder(join(config.home, "artifacts")), clock, log });
+      await registry.runs.failInterrupted();
+      const partitions = createPartitions({ database, clock });
+      const jobs = createJobs({ database, clock, log, metrics });
+      const schedules = createSchedules({ database, jobs, clock, log });
+      const runtimes = new Map<string, CityRuntime>();
+      for (const city of cities) {
+        const addresses = await addressesOf(city, options, clock, closers);
+        const runtime = await openCity({ city, config, clock, log, metrics, audit, registry, partitions, codeVersion, addresses });
+        closers.push(() => runtime.close());
+        runtimes.set(city.id, runtime);
+      }
+      defineJobs(jobs, runtimes);
+      return new App({
+        config, clock, log, metrics, database, audit, registry, partitions, jobs, schedules, owner,
+        keys: createApiKeys({ db: database.db, clock }),
+        cities: runtimes,
+        closers,
+      });
+    } catch (error) {
+      await closeAll();
+      throw error;
+    }
+  }
+
+  /** Throws CITY_UNKNOWN. */
+  city(id: string): CityRuntime {
+    const runtime = this.cities.get(id);
+    if (!runtime) throw new CityScaleError("CITY_UNKNOWN", `this process does not run a city "${id.slice(0, 80)}"; it runs ${[...this.cities.keys()].join(", ")}`);
+    return runtime;
+  }
+
+  /** A city's target; its first one when no name is given. Throws CITY_UNKNOWN, TARGET_UNKNOWN. */
+  target(cityId: string, name?: string): { runtime: CityRuntime; target: Target } {
+    const runtime = this.city(cityId);
+    return { runtime, target: runtime.server.target(name ?? Object.keys(runtime.city.targets)[0]!) };
+  }
+
+  /** Begins to work on jobs: what an earlier process left behind first. */
+  async start(): Promise<void> {
+    await this.jobs.start();
+  }
+
+  /** From now on the schedules of every city fire. */
+  async scheduleAll(): Promise<void> {
+    for (const { city } of this.cities.values()) {
+      for (const target of Object.values(city.targets)) {
+        const at = (what: string, cron: string, kind: string) =>
+          this.schedules.register({ name: `${city.id}/${target.name}/${what}`, cron, timeZone: city.timeZone, kind, payload: { city: city.id, target: target.name } });
+        await at("ingest", target.schedule.ingest, "observations");
+        await at("forecast", target.schedule.forecast, "forecasts");
+        await at("review", target.schedule.review, "model");
+      }
+    }
+    this.schedules.start();
+  }
+
+  /**
+   * One whole loop for every city and target: ingest, train (when there is no champion yet, or `train` is
+   * true), forecast, outcomes. Resolves with the last job of each; throws what made one fail for good.
+   */
+  async runFirstLoop(options: { train: boolean; signal?: AbortSignal }): Promise<Job[]> {
+    const done: Job[] = [];
+    for (const { city } of this.cities.values()) {
+      done.push(await this.#run("observations", city.id, undefined, options.signal));
+      for (const target of Object.values(city.targets)) {
+        const { champion } = await this.registry.promotions.aliases(city.id, target.name);
+        if (options.train || champion === null || champion === 0) done.push(await this.#run("model", city.id, target.name, options.signal));
+        done.push(await this.#run("forecasts", city.id, target.name, options.signal));
+        done.push(await this.#run("outcomes", city.id, target.name, options.signal));
+      }
+    }
+    return done;
+  }
+
+  async #run(asset: string, city: string, target: string | undefined, signal: AbortSignal | undefined): Promise<Job> {
+    const job = await enqueueAsset(this, asset, { city, ...(target === undefined ? {} : { target }), actor: "system" });
+    return await this.jobs.finished(job.id, signal);
+  }
+
+  /** Why it is not ready to serve; null when every target has a forecast. */
+  async ready(): Promise<string | null> {
+    for (const { city, server } of this.cities.values()) {
+      for (const target of Object.keys(city.targets)) {
+        if ((await server.batches(target, 1)).length === 0) return `${city.id}/${target} has no forecasts yet`;
+      }
+    }
+    return null;
+  }
+
+  /** Stops schedules and jobs, and closes everything; calling it again waits for the same end. */
+  stop(graceMs = 10_000): Promise<void> {
+    this.#stopping ??= (async () => {
+      await this.schedules.stop();
+      await this.jobs.stop({ graceMs });
+      for (const close of this.#closers.splice(0).reverse()) await close();
+    })();
+    return this.#stopping;
+  }
+}
+
+/** A recorded city lives at the end of its recordings, once everything in them has been published. */
+async function clockFor(config: Config, cities: readonly City[], recordings: string | undefined): Promise<Clock> {
+  if (config.clockStart !== undefined) return createClock({ startMs: config.clockStart, speed: config.clockSpeed });
+  if (recordings === undefined) return createClock();
+  const ends = await Promise.all(
+    cities.map((city) =>
+      recordingsEnd(recordings, city).catch((error: unknown) => {
+        throw new CityScaleError("DATA_MISSING", `there are no recordings of ${city.id} under ${recordings}`, { cause: error });
+      }),
+    ),
+  );
+  return createClock({ startMs: Math.max(...ends) + 27 * 3_600_000, speed: config.clockSpeed });
+}
+
+async function addressesOf(city: City, options: AppOptions, clock: Clock, closers: (() => Promise<void>)[]): Promise<Record<string, string>> {
+  const { config, recordings, seed } = options;
+  const counts = Object.values(city.measures).map((measure) => measure.from);
+  const addressed = counts.every((source) => source in config.sources);
+  if (recordings === undefined && (!isGenerated(city) || addressed)) return {};
+  const { simulator, addresses } = await simulate({
+    city,
+    clock,
+    ...(recordings === undefined ? {} : { recordings }),
+    ...(seed === undefined ? {} : { seed }),
+  });
+  closers.push(() => simulator.close());
+  return addresses;
+}
