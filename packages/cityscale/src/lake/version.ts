@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CityScaleError } from "../core/index.ts";
@@ -63,11 +63,20 @@ export async function exportVersion(lake: Lake, root: string, knownAt: number): 
   }
 }
 
-/** Opens a dataset version in memory, with the lake's own table names. Throws ARTIFACT_DAMAGED on a changed file. */
+export interface OpenedVersion {
+  readonly connection: Connection;
+  readonly knownAt: number;
+  close(): void;
+}
+
+/**
+ * Opens a dataset version with the lake's own table names, in a database of its own below `temporary` (a file,
+ * so that what does not fit the memory limit can leave it). Throws ARTIFACT_DAMAGED on a changed file.
+ */
 export async function openVersion(
   folder: string,
-  options: { memoryMb: number; threads: number; temporary?: string },
-): Promise<{ engine: Engine; connection: Connection; knownAt: number }> {
+  options: { memoryMb: number; threads: number; temporary: string },
+): Promise<OpenedVersion> {
   const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8")) as {
     knownAt: number;
     files: string[];
@@ -81,12 +90,35 @@ export async function openVersion(
       );
     }
   }
-  const engine = await openEngine({ path: ":memory:", ...options });
-  const connection = await engine.connect();
-  for (const [name] of tables) {
-    await connection.run(
-      `CREATE TABLE ${name} AS FROM read_parquet(${literal(join(folder, `${name}.parquet`))})`,
-    );
+  mkdirSync(options.temporary, { recursive: true });
+  const scratch = mkdtempSync(join(options.temporary, "version-"));
+  let engine: Engine | undefined;
+  const close = () => {
+    engine?.close();
+    rmSync(scratch, { recursive: true, force: true });
+  };
+  try {
+    engine = await openEngine({
+      ...options,
+      path: join(scratch, "version.duckdb"),
+      temporary: join(scratch, "spill"),
+    });
+    const connection = await engine.connect();
+    for (const [name] of tables) {
+      await connection.run(
+        `CREATE TABLE ${name} AS FROM read_parquet(${literal(join(folder, `${name}.parquet`))})`,
+      );
+    }
+    return {
+      connection,
+      knownAt: manifest.knownAt,
+      close: () => {
+        connection[Symbol.dispose]();
+        close();
+      },
+    };
+  } catch (error) {
+    close();
+    throw error;
   }
-  return { engine, connection, knownAt: manifest.knownAt };
 }

@@ -13,17 +13,17 @@ const send = (message: TrainerMessage) =>
 async function work(order: TrainOrder): Promise<void> {
   const city = defineCity(order.declaration);
   const target = city.targets[order.target]!;
-  const { engine, connection, knownAt } = await openVersion(order.dataset, {
+  const version = await openVersion(order.dataset, {
     memoryMb: order.memoryMb,
     threads: order.threads,
     temporary: order.temporary,
   });
   let told = 0;
-  const { candidate, model } = await trainCandidate(connection, {
+  const { candidate, model } = await trainCandidate(version.connection, {
     city,
     target,
     lagMs: order.lagMs,
-    knownAt,
+    knownAt: version.knownAt,
     threads: order.threads,
     ...(order.champion ? { champion: order.champion } : {}),
     onProgress: (message, share) => {
@@ -32,10 +32,9 @@ async function work(order: TrainOrder): Promise<void> {
       void send({ type: "progress", message, share });
     },
   });
+  version.close();
   const bytes = model.toBytes();
   await send({ type: "done", candidate, model: bytes, peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024) });
-  connection[Symbol.dispose]();
-  engine.close();
 }
 
 // The server's answers come first; where priorities cannot be set, training merely competes.

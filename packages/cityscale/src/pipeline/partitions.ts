@@ -36,8 +36,8 @@ export function createPartitions(parts: { database: MetadataDatabase; clock: Clo
         .values(row)
         .onConflict((conflict) =>
           conflict
-            .columns(["city", "asset", "partition_start", "partition_end"])
-            .doUpdateSet({ state, details: row.details, ...(state === "stale" ? {} : { materialised_at: now }) }),
+            .columns(["city", "asset", "partition_start"])
+            .doUpdateSet({ partition_end: row.partition_end, state, details: row.details, ...(state === "stale" ? {} : { materialised_at: now }) }),
         )
         .execute();
     },
