@@ -1,9 +1,9 @@
 import { Grower } from "./grower.ts";
+import { outside, renewFromDerivatives, renewToQuantile } from "./leaf-values.ts";
 import { type BinRoute, blockRows, routeRow, type TrainingMemory } from "./memory.ts";
 import { type Metric, makeMetric } from "./metrics.ts";
 import { makeObjective, type Objective, softmax } from "./objectives.ts";
 import type { ResolvedParams } from "./params.ts";
-import { quantile, weightedQuantile } from "./quantiles.ts";
 import { mix, streamKey, uniform } from "./random.ts";
 import type { Team } from "./team.ts";
 import type { Tree } from "./tree.ts";
@@ -21,9 +21,6 @@ export interface BoostPlan {
   readonly customObjective?: CustomObjective | undefined;
   readonly customMetric?: CustomMetric | undefined;
 }
-
-/** Rounds a number below 2^51 to a whole one when added and taken away again. */
-const rounder = 1.5 * 2 ** 52;
 
 /**
  * One worker's part of a training: the same program in every worker. What is summed over rows is either exact
@@ -52,6 +49,8 @@ export class Booster {
   readonly #label = new Float64Array(blockRows);
   readonly #g = new Float64Array(blockRows);
   readonly #h = new Float64Array(blockRows);
+  /** Leaf of each own row in the newest tree. */
+  readonly #leafOf: Uint16Array;
   readonly #custom: { g: Float64Array; h: Float64Array } | undefined;
   /** Trees grown here, kept by the first worker only. */
   readonly trees: Tree[] = [];
@@ -87,6 +86,7 @@ export class Booster {
     let firstRow = 0;
     for (let w = 0; w < team.index; w++) firstRow += ownedRows(rows, w, team.size);
     this.#grower = new Grower(plan.params, memory.data, team, memory, firstRow, own.length);
+    this.#leafOf = new Uint16Array(rows);
     this.#custom = plan.customObjective && { g: new Float64Array(rows), h: new Float64Array(rows) };
   }
 
@@ -272,125 +272,48 @@ export class Booster {
     const grower = this.#grower;
     grower.rows.set(this.#bag);
     grower.grow(this.#bag.length, this.#bagCount, treeNumber);
-    this.#leafValues();
-    const { learningRate } = this.#params;
-    const values = this.#memory.leafValues.subarray(0, grower.leaves.length);
-    const tree = grower.tree(values, learningRate);
-    if (this.#team.index === 0) this.trees.push({ ...tree, leafValue: tree.leafValue.slice() });
-    const { scores, validation } = this.#memory;
-    const outputs = this.#outputs;
+    const leafOf = this.#leafOf;
     grower.leaves.forEach((leaf, i) => {
-      addToRows(scores, grower.rows, leaf.begin, leaf.begin + leaf.own, values[i]!, outputs, k);
+      markRows(leafOf, grower.rows, leaf.begin, leaf.begin + leaf.own, i);
     });
-    if (this.#outside.length === 0 && !validation) return;
-    const route = routeOf(tree, grower);
-    for (const row of this.#outside) {
-      const at = row * outputs + k;
-      scores[at] = scores[at]! + values[routeRow(route, this.#memory.data, row)]!;
-    }
-    if (!validation) return;
+    for (const row of this.#outside) leafOf[row] = outside;
+    this.#leafValues();
+    const values = this.#memory.leafValues.subarray(0, grower.leaves.length);
+    const tree = grower.tree(values, this.#params.learningRate);
+    if (this.#team.index === 0) this.trees.push(tree);
+    const { data, scores, validation } = this.#memory;
+    const outputs = this.#outputs;
+    const route = this.#outside.length > 0 || validation ? routeOf(tree, grower) : undefined;
+    if (route) for (const row of this.#outside) leafOf[row] = routeRow(route, data, row);
+    this.#eachBlock(data.rows, (from, to) => {
+      addLeafValues(scores, leafOf, from, to, tree.leafValue, outputs, k);
+    });
+    if (!validation || !route) return;
     this.#eachBlock(validation.data.rows, (from, to) => {
       for (let row = from; row < to; row++) {
         const at = row * outputs + k;
-        validation.scores[at] = validation.scores[at]! + values[routeRow(route, validation.data, row)]!;
+        validation.scores[at] =
+          validation.scores[at]! + tree.leafValue[routeRow(route, validation.data, row)]!;
       }
     });
   }
 
   /** Sets the shared leaf values, times the learning rate. */
   #leafValues(): void {
-    const { leafValues, derivatives } = this.#memory;
     const { leaves, finder } = this.#grower;
-    const rate = this.#params.learningRate;
-    if (this.#objective.renewQuantile !== undefined) {
-      this.#renewToQuantile(this.#objective.renewQuantile, rate);
-      return;
+    const { learningRate: rate, numLeaves, lambdaL1, randomForest } = this.#params;
+    const { renewQuantile } = this.#objective;
+    const renewal = { memory: this.#memory, team: this.#team, leaves, leafOf: this.#leafOf, numLeaves, rate };
+    if (renewQuantile !== undefined) {
+      renewToQuantile(renewal, renewQuantile, randomForest ? this.#plan.base[0] : undefined);
+    } else if (this.#memory.derivatives) {
+      renewFromDerivatives(renewal, this.#fineGradient, this.#fineHessian, lambdaL1);
+    } else {
+      // Every worker writes the same numbers.
+      leaves.forEach((leaf, i) => {
+        this.#memory.leafValues[i] = finder.leafValue(leaf) * rate;
+      });
     }
-    if (derivatives) {
-      this.#renewFromDerivatives(derivatives, rate);
-      return;
-    }
-    // Every worker writes the same numbers.
-    leaves.forEach((leaf, i) => {
-      leafValues[i] = finder.leafValue(leaf) * rate;
-    });
-  }
-
-  /** Leaf values from true sums: quantised ones are good for choosing splits only. */
-  #renewFromDerivatives(derivatives: Float64Array, rate: number): void {
-    const { leafValues, leafSums } = this.#memory;
-    const { leaves, rows } = this.#grower;
-    const stride = this.#params.numLeaves * 2;
-    const own = this.#team.index * stride;
-    const gs = this.#fineGradient;
-    const hs = this.#fineHessian;
-    leaves.forEach((leaf, i) => {
-      let g = 0;
-      let h = 0;
-      for (let j = leaf.begin; j < leaf.begin + leaf.own; j++) {
-        const at = rows[j]! * 2;
-        g += derivatives[at]! * gs + rounder - rounder;
-        h += derivatives[at + 1]! * hs + rounder - rounder;
-      }
-      leafSums[own + i * 2] = g;
-      leafSums[own + i * 2 + 1] = h;
-    });
-    this.#team.barrier();
-    const { lambdaL1 } = this.#params;
-    leaves.forEach((leaf, i) => {
-      let g = 0;
-      let h = 0;
-      for (let w = 0; w < this.#team.size; w++) {
-        g += leafSums[w * stride + i * 2]!;
-        h += leafSums[w * stride + i * 2 + 1]!;
-      }
-      g /= gs;
-      h = h / hs + leaf.l2;
-      const value = h > 0 ? -(Math.sign(g) * Math.max(0, Math.abs(g) - lambdaL1)) / h : 0;
-      leafValues[i] = Math.max(leaf.lower, Math.min(leaf.upper, value)) * rate + 0;
-    });
-    this.#team.barrier();
-  }
-
-  /** Leaf values as quantiles of the leaves' residuals; leaves are dealt to workers, the largest first. */
-  #renewToQuantile(alpha: number, rate: number): void {
-    const { label, scores, leafValues, leafSums, residuals, residualWeights, wholeWeight } = this.#memory;
-    const { leaves, rows } = this.#grower;
-    const { size, index } = this.#team;
-    const stride = this.#params.numLeaves * 2;
-    const base = this.#params.randomForest ? this.#plan.base[0] : undefined;
-    leaves.forEach((leaf, i) => {
-      leafSums[index * stride + i] = leaf.own;
-    });
-    this.#team.barrier();
-    const starts = new Int32Array(leaves.length + 1);
-    leaves.forEach((leaf, i) => {
-      starts[i + 1] = starts[i]! + leaf.count;
-      let at = starts[i]!;
-      for (let w = 0; w < index; w++) at += leafSums[w * stride + i]!;
-      for (let j = leaf.begin; j < leaf.begin + leaf.own; j++, at++) {
-        const row = rows[j]!;
-        residuals![at] = label[row]! - (base ?? scores[row]!);
-        if (residualWeights) residualWeights[at] = wholeWeight![row]!;
-      }
-    });
-    this.#team.barrier();
-    const loads = new Float64Array(size);
-    const order = leaves.map((_, i) => i).sort((a, b) => leaves[b]!.count - leaves[a]!.count || a - b);
-    for (const i of order) {
-      const least = loads.indexOf(Math.min(...loads));
-      loads[least] = loads[least]! + leaves[i]!.count;
-      if (least !== index) continue;
-      const value =
-        leaves[i]!.count === 0
-          ? 0
-          : residualWeights
-            ? weightedQuantile(residuals!, residualWeights, starts[i]!, starts[i + 1]!, alpha)
-            : quantile(residuals!, starts[i]!, starts[i + 1]!, alpha);
-      const { lower, upper } = leaves[i]!;
-      leafValues[i] = Math.max(lower, Math.min(upper, value)) * rate + 0;
-    }
-    this.#team.barrier();
   }
 
   /** Computes the metric on the validation set; returns whether it is the best so far. */
@@ -400,6 +323,8 @@ export class Booster {
     const metric = this.#metric;
     const { label, weight, data } = validation;
     const outputs = this.#outputs;
+    // A forest's mean is taken of all rows, so all workers must be done with theirs.
+    if (this.#params.randomForest) this.#team.barrier();
     const scores = this.#params.randomForest ? this.#averaged(validation.scores) : validation.scores;
     if ("row" in metric) {
       this.#eachBlock(data.rows, (from, to, block) => {
@@ -492,18 +417,21 @@ function writeBoth(
   }
 }
 
-function addToRows(
+function markRows(leafOf: Uint16Array, rows: Int32Array, from: number, to: number, leaf: number): void {
+  for (let j = from; j < to; j++) leafOf[rows[j]!] = leaf;
+}
+
+function addLeafValues(
   scores: Float64Array,
-  rows: Int32Array,
+  leafOf: Uint16Array,
   from: number,
   to: number,
-  value: number,
+  values: Float64Array,
   outputs: number,
   k: number,
 ): void {
-  for (let j = from; j < to; j++) {
-    const at = rows[j]! * outputs + k;
-    scores[at] = scores[at]! + value;
+  for (let row = from, at = from * outputs + k; row < to; row++, at += outputs) {
+    scores[at] = scores[at]! + values[leafOf[row]!]!;
   }
 }
 

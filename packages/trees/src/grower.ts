@@ -1,6 +1,7 @@
 import type { DatasetParts } from "./dataset.ts";
 import type { Records } from "./histogram.ts";
 import { type AddRows, makeAddRows } from "./kernels.ts";
+import { addColumn } from "./layout.ts";
 import type { ResolvedParams } from "./params.ts";
 import { sampleIndices, streamKey } from "./random.ts";
 import { type LeafView, SplitFinder, splitFields, splitSize } from "./split.ts";
@@ -91,7 +92,7 @@ export class Grower {
     this.#data = data;
     this.#team = team;
     this.#memory = memory;
-    const { scratchSize } = memory.records;
+    const { scratchSize } = memory.records.layout;
     this.#scratch = memory.scratch.subarray(team.index * scratchSize, (team.index + 1) * scratchSize);
     this.finder = new SplitFinder(params, data.mappers, memory.records.unit, memory.records.constantHessian);
     this.rows = memory.rows.subarray(firstRow, firstRow + ownRows);
@@ -147,18 +148,14 @@ export class Grower {
     this.#sets.length = 0;
     this.#views.length = 0;
     this.#treeKey = streamKey(seed, 1, treeNumber);
-    const all = this.#data.mappers.map((_, f) => f).filter((f) => this.#useful(f));
+    const all = this.#data.mappers
+      .map((_, f) => f)
+      .filter((f) => this.#memory.records.layout.places[f] !== undefined);
     this.#treeColumns =
       featureFraction < 1
         ? sampleIndices(this.#treeKey, all, Math.max(1, Math.round(all.length * featureFraction)))
         : all;
     this.#deal();
-  }
-
-  /** A column with one value and nothing missing cannot split. */
-  #useful(f: number): boolean {
-    const mapper = this.#data.mappers[f]!;
-    return mapper.bins > 1 || mapper.hasMissing;
   }
 
   /** Shares the tree's columns among workers in runs of about equally many bins. */
@@ -207,11 +204,11 @@ export class Grower {
 
   /** The packed sum of all rows in the scratch histograms. */
   #total(): number {
-    const size = this.#memory.records.scratchSize;
-    const bins = this.#data.mappers[0]!.bins + 1;
+    const { scratchSize, bytes } = this.#memory.records.layout;
+    const bins = bytes[0]?.size ?? 0;
     let sum = 0;
     for (let w = 0; w < this.#team.size; w++) {
-      for (let b = 0; b < bins; b++) sum += this.#memory.scratch[w * size + b]!;
+      for (let b = 0; b < bins; b++) sum += this.#memory.scratch[w * scratchSize + b]!;
     }
     return sum;
   }
@@ -221,14 +218,16 @@ export class Grower {
     const target = this.#slot(slot);
     const other = sibling >= 0 ? this.#slot(sibling) : undefined;
     const { scratch } = this.#memory;
-    const { scratchSize: size, positions } = this.#memory.records;
+    const { scratchSize, bytes, places } = this.#memory.records.layout;
+    target.fill(0);
     for (const f of this.#columns) {
-      const bins = this.#data.mappers[f]!.bins + 1;
+      const place = places[f]!;
+      const byte = bytes[place.byte]!;
       const offset = this.#offsets[f]!;
-      copyBins(scratch, positions[f]!, target, offset, bins);
-      for (let w = 1; w < this.#team.size; w++)
-        addBins(scratch, w * size + positions[f]!, target, offset, bins);
-      if (other) subtractBins(target, other, offset, bins);
+      for (let w = 0; w < this.#team.size; w++) {
+        addColumn(scratch, w * scratchSize + byte.at, byte, place, target, offset);
+      }
+      if (other) subtractBins(target, other, offset, place.size);
     }
   }
 
@@ -466,14 +465,6 @@ export class Grower {
       catWords: Uint32Array.from(catWords),
     };
   }
-}
-
-function copyBins(from: Float64Array, at: number, to: Float64Array, offset: number, n: number): void {
-  for (let b = 0; b < n; b++) to[offset + b] = from[at + b]!;
-}
-
-function addBins(from: Float64Array, at: number, to: Float64Array, offset: number, n: number): void {
-  for (let b = 0; b < n; b++) to[offset + b]! += from[at + b]!;
 }
 
 function subtractBins(part: Float64Array, whole: Float64Array, offset: number, n: number): void {

@@ -1,3 +1,5 @@
+import type { RecordLayout } from "./layout.ts";
+
 /**
  * Histogram kernels. A row record is `stride` 32-bit words: bin bytes, then the row's quantised gradient, then
  * (where it varies) its quantised hessian. A histogram bin is ONE float64, gradient * 2^K + hessian, whose sums
@@ -17,10 +19,7 @@ export interface Records {
   /** 2^K. */
   readonly unit: number;
   readonly constantHessian: boolean;
-  /** Where each column's bins begin in a scratch histogram. */
-  readonly positions: readonly number[];
-  /** Bins in a scratch histogram. */
-  readonly scratchSize: number;
+  readonly layout: RecordLayout;
 }
 
 /** Adds rows[from, to) to `hist` (binWords * 1024 bins). */

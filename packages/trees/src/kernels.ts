@@ -35,7 +35,7 @@ function compile(
   memory: WasmMemory,
   sink: number,
 ): AddRows | undefined {
-  const { positions, binWords, stride, unit, constantHessian } = records;
+  const { layout, binWords, stride, unit, constantHessian } = records;
   const [from, to, stop, i, record, word, bin, value] = [0, 1, 2, 3, 4, 5, 6, 7] as const;
   const body = new Body([type.i32, type.i32, type.i32, type.i32, type.i32, type.f64]);
   const offset = (array: { byteOffset: number }): number => array.byteOffset;
@@ -90,7 +90,7 @@ function compile(
             .toF64()
             .addF();
         body.set(value);
-        for (let p = 0; p < positions.length; p++) {
+        for (let p = 0; p < layout.bytes.length; p++) {
           if (p % 4 === 0)
             body
               .get(record)
@@ -101,7 +101,7 @@ function compile(
           if (p % 4 === 0) body.i32(3).shl();
           else body.i32((p % 4) * 8 - 3).shrU();
           body.i32(2040).and().tee(bin);
-          const at = offset(scratch) + positions[p]! * 8;
+          const at = offset(scratch) + layout.bytes[p]!.at * 8;
           body.get(bin).loadF64(at).get(value).addF().storeF64(at);
         }
         body.get(from).i32(4).add().tee(from).get(stop).ltU();

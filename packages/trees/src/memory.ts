@@ -1,5 +1,6 @@
 import type { DatasetParts } from "./dataset.ts";
 import type { GrowerMemory } from "./grower.ts";
+import { layOut, writeRecords } from "./layout.ts";
 import type { ResolvedParams } from "./params.ts";
 import { splitSize } from "./split.ts";
 import { control } from "./team.ts";
@@ -58,22 +59,6 @@ export interface MemoryPlan {
   readonly plainKernels: boolean;
 }
 
-/** Where each column's bins begin in a scratch histogram: at whole cache lines, or where plain kernels want them. */
-function scratchLayout(
-  data: DatasetParts,
-  binWords: number,
-  plain: boolean,
-): { positions: number[]; scratchSize: number } {
-  if (plain) return { positions: data.mappers.map((_, f) => f * 256), scratchSize: binWords * 1024 };
-  let at = 0;
-  const positions = data.mappers.map((mapper) => {
-    const here = at;
-    at += Math.ceil((mapper.bins + 1) / 8) * 8;
-    return here;
-  });
-  return { positions, scratchSize: at };
-}
-
 /** One block of memory that WebAssembly kernels can address, or plain memory without them. */
 class KernelMemory {
   readonly wasm: WasmMemory | undefined;
@@ -109,16 +94,17 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
     out.set(values);
     return out;
   };
-  const binWords = Math.ceil(data.mappers.length / 4);
+  const layout = layOut(data, plan.plainKernels);
+  const { scratchSize } = layout;
+  const binWords = Math.ceil(layout.bytes.length / 4);
   const stride = binWords + (constantHessian ? 1 : 2);
-  const { positions, scratchSize } = scratchLayout(data, binWords, plan.plainKernels);
   const kernel = new KernelMemory(
     [rows * stride * 4, rows * 4, workers * scratchSize * 8, workers * 64],
     shared,
     plan.plainKernels,
   );
   const words = new Uint32Array(kernel.buffer, kernel.offsets[0]!, rows * stride);
-  writeRecords(data, words, stride);
+  writeRecords(data, layout, new Uint8Array(kernel.buffer, words.byteOffset, words.byteLength), stride * 4);
   const outputs = params.numClass;
   const { validation } = plan;
   return {
@@ -131,8 +117,7 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
       binWords,
       unit: 2 ** (constantHessian ? Math.ceil(Math.log2(rows + 1)) : 26),
       constantHessian,
-      positions,
-      scratchSize,
+      layout,
     },
     wasm: kernel.wasm,
     sink: kernel.offsets[3]!,
@@ -159,20 +144,6 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
     },
     metricSums: floats(2 * Math.ceil((validation?.data.rows ?? 0) / blockRows) + 1),
   };
-}
-
-/** Bin bytes row by row, in blocks so that both sides of the transposition stay in cache. */
-function writeRecords(data: DatasetParts, words: Uint32Array, stride: number): void {
-  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-  const step = stride * 4;
-  const { rows, bins } = data;
-  for (let from = 0; from < rows; from += 1024) {
-    const to = Math.min(rows, from + 1024);
-    for (let f = 0; f < data.mappers.length; f++) {
-      const base = f * rows;
-      for (let i = from, at = from * step + f; i < to; i++, at += step) bytes[at] = bins[base + i]!;
-    }
-  }
 }
 
 /** Weights scaled to whole numbers whose sum stays exact. */
