@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { CityScaleError } from "./errors.ts";
 import { logLevels } from "./log.ts";
@@ -36,6 +37,22 @@ const instant = z.union([
     return z.NEVER;
   }),
 ]);
+
+/** An http(s) address as it is; a folder, or the file:// address of one, as an absolute path. */
+const sourceAddress = z
+  .string()
+  .min(1)
+  .transform((text, context) => {
+    if (/^https?:/.test(text)) {
+      if (URL.canParse(text)) return text;
+      context.addIssue({ code: "custom", message: `"${text}" is not an address` });
+      return z.NEVER;
+    }
+    if (text.startsWith("file:") && URL.canParse(text)) return fileURLToPath(text);
+    if (!/^[a-z][a-z0-9+.-]+:/i.test(text)) return resolve(text);
+    context.addIssue({ code: "custom", message: "write an http(s) address or a folder" });
+    return z.NEVER;
+  });
 
 /** Every setting of the program. The descriptions are the reference that `configReference` prints. */
 const configSchema = z.strictObject({
@@ -78,10 +95,12 @@ const configSchema = z.strictObject({
   sources: z
     .record(
       z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "use lower-case letters, digits and dashes"),
-      z.url({ protocol: /^https?$/ }),
+      sourceAddress,
     )
     .prefault({})
-    .describe("Addresses to use instead of the publishers' own, by the source's name."),
+    .describe(
+      "Where to read a source instead of the publisher's own address, by the source's name: http(s) address or folder.",
+    ),
 });
 
 export type Config = z.output<typeof configSchema>;
@@ -167,13 +186,13 @@ export function readConfig(
   return parsed.data;
 }
 
-/** One `name=url` of the command line's `--source`, for `overrides.sources`. Throws CONFIG_INVALID. */
+/** One `name=address` of the command line's `--source`, for `overrides.sources`. Throws CONFIG_INVALID. */
 export function parseSourceOption(text: string): [name: string, url: string] {
   const at = text.indexOf("=");
   if (at < 1) {
     throw new CityScaleError(
       "CONFIG_INVALID",
-      `--source ${text}: write name=url, e.g. open-meteo=http://localhost:9000`,
+      `--source ${text}: write name=address, e.g. weather=http://localhost:9000 or counts=./data`,
     );
   }
   return [text.slice(0, at), text.slice(at + 1)];

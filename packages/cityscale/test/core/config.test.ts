@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { configReference, parseSourceOption, readConfig } from "../../src/core/index.ts";
 
@@ -36,6 +37,24 @@ describe("configuration", () => {
       counts: "http://localhost:3/a=b",
     });
     expect(() => parseSourceOption("counts")).toThrow(expect.objectContaining({ code: "CONFIG_INVALID" }));
+  });
+
+  test("a source can be read from a folder, and from nothing else than a folder or a web address", () => {
+    const { sources } = readConfig({
+      env: { CITYSCALE_SOURCE_WEATHER: "file:///tmp/weather" },
+      overrides: { sources: { counts: "data/counts", events: "../a b" } },
+    });
+    expect(sources).toEqual({
+      weather: "/tmp/weather",
+      counts: resolve("data/counts"),
+      events: resolve("../a b"),
+    });
+    expect(problemsOf({ env: {}, overrides: { sources: { counts: "ftp://host/x" } } })).toEqual([
+      "sources.counts: write an http(s) address or a folder",
+    ]);
+    expect(problemsOf({ env: {}, overrides: { sources: { counts: "http://" } } })).toEqual([
+      'sources.counts: "http://" is not an address',
+    ]);
   });
 
   test("texts become what they mean", () => {

@@ -1,0 +1,3 @@
+export { type BacktestReport, backtestSchema, backtestSchemaJson } from "./backtest-schema.ts";
+export { type Io, processIo } from "./io.ts";
+export { main } from "./program.ts";
