@@ -1,9 +1,10 @@
 import { CityScaleError } from "../core/index.ts";
 import type { City } from "../domain/index.ts";
 import type { Connection } from "../lake/index.ts";
+import { buildCells } from "./cells.ts";
 import { buildDays, buildEvents, buildWeather } from "./inputs.ts";
 import type { FeatureRequest } from "./request.ts";
-import { buildCells, buildCity, buildTargets, buildValues } from "./tables.ts";
+import { buildCity, buildTargets, buildValues } from "./tables.ts";
 import type { FeatureView } from "./view.ts";
 
 /** Rows of features as columns; every array has one entry per row. Missing numbers are NaN. */
@@ -47,8 +48,9 @@ export async function buildFeatures(
   request: FeatureRequest,
 ): Promise<FeatureSet> {
   if (request.origins.length === 0) throw new RangeError("no origins were asked for");
-  if (request.path === "exact" && request.origins.length !== 1) throw new RangeError("the exact path takes one origin");
-  await buildOrigins(connection, city, request);
+  if (request.path === "exact" && request.origins.length !== 1)
+    throw new RangeError("the exact path takes one origin");
+  await buildOrigins(connection, city, view, request);
   await buildDays(connection, request);
   await buildValues(connection, view, request);
   const variants = await connection.first<{ count: number }>("SELECT count(*) AS count FROM variants");
@@ -69,17 +71,29 @@ export async function buildFeatures(
   await buildWeather(connection, view, request);
   await buildEvents(connection, request);
   await buildTargets(connection, view, request);
-  await buildRows(connection, view, request);
-  return readRows(connection, view);
+  await buildRowKeys(connection, view, request);
+  return readRows(connection, view, await featuresSql(connection, view));
 }
 
 /** `origins`: the anchor (newest step usable), the steps forecast, and the wall-clock place of both. */
-async function buildOrigins(connection: Connection, city: City, request: FeatureRequest): Promise<void> {
+async function buildOrigins(
+  connection: Connection,
+  city: City,
+  view: FeatureView,
+  request: FeatureRequest,
+): Promise<void> {
   const { grid } = city;
   const count = request.origins.length;
-  const columns = Array.from({ length: 7 }, () => new Float64Array(count));
-  const [o, at, anchor, anchorKey, first, last, lastKey] = columns as [
-    Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array, Float64Array,
+  const columns = Array.from({ length: 8 }, () => new Float64Array(count));
+  const [o, at, anchor, anchorKey, first, last, firstKey, lastKey] = columns as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
   ];
   for (let i = 0; i < count; i++) {
     const origin = request.origins[i]!;
@@ -94,24 +108,35 @@ async function buildOrigins(connection: Connection, city: City, request: Feature
     last[i] = firstT + request.leads[i]! - 1;
     let highest = 0;
     for (let t = firstT; t <= last[i]!; t++) highest = Math.max(highest, grid.keyOf(t));
+    firstKey[i] = grid.keyOf(firstT);
     lastKey[i] = highest;
+    // Beyond the view's reach its "newest" values would be newer than the origin.
+    if (Math.ceil((highest - anchorKey[i]!) / (7 * grid.slotsPerDay)) > view.maxWeeksAhead) {
+      throw new RangeError(`${request.leads[i]} leads are more than the view ${view.name} was made for`);
+    }
   }
   await connection.run(`CREATE OR REPLACE TEMP TABLE origins (
-    o DOUBLE, origin_at DOUBLE, anchor DOUBLE, anchor_key DOUBLE, first_t DOUBLE, last_t DOUBLE, last_key DOUBLE)`);
+    o DOUBLE, origin_at DOUBLE, anchor DOUBLE, anchor_key DOUBLE, first_t DOUBLE, last_t DOUBLE, first_key DOUBLE, last_key DOUBLE)`);
   await connection.append("origins", columns);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE origins AS
     SELECT o::INTEGER AS o, origin_at::BIGINT AS origin_at, anchor::INTEGER AS anchor, anchor_key::INTEGER AS anchor_key,
-      first_t::INTEGER AS first_t, last_t::INTEGER AS last_t, last_key::INTEGER AS last_key FROM origins`);
+      first_t::INTEGER AS first_t, last_t::INTEGER AS last_t, first_key::INTEGER AS first_key, last_key::INTEGER AS last_key FROM origins`);
 }
 
 /** Lookup of a value that is aligned with the target: only when its own step was known at the origin. */
 const known = (expression: string, days: number, spd: number) =>
   `CASE WHEN w.key - ${days * spd} <= w.anchor_key THEN ${expression} END`;
 
-async function buildRows(connection: Connection, view: FeatureView, request: FeatureRequest): Promise<void> {
+/** `row_keys`: a row for every entity, origin and lead, with the plain equality keys that everything joins on. */
+async function buildRowKeys(
+  connection: Connection,
+  view: FeatureView,
+  request: FeatureRequest,
+): Promise<void> {
   const spd = view.slotsPerDay;
   const only = request.entities ? `AND h.e IN (${[-1, ...request.entities].join(", ")})` : "";
+  const observedStandIn = request.weather === "observed" || request.weather === "issued-or-observed";
   // Entities that have been silent for 60 days are not forecast.
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE row_keys AS
@@ -125,12 +150,19 @@ async function buildRows(connection: Connection, view: FeatureView, request: Fea
     SELECT row_number() OVER (ORDER BY r.o, r.e, s.t) - 1 AS "row", r.o, r.origin_at, r.anchor, r.anchor_key, r.e,
       s.t - r.first_t + 1 AS h, s.t, s.key, s.day, s.slot,
       COALESCE(r.v, 0) AS v, CASE WHEN r.o IN (SELECT o FROM variants) THEN r.o + 1 ELSE 0 END AS cv,
+      COALESCE(oi.issue, ${observedStandIn ? -1 : "NULL"}) AS issue,
       greatest(1, CAST(ceil((s.key - r.anchor_key) / ${7 * spd}.0) AS INTEGER)) AS weeks,
       ob.y, ob.dead
     FROM wanted r JOIN origins g USING (o) JOIN steps s ON s.t BETWEEN g.first_t AND g.last_t
+      LEFT JOIN origin_issue oi ON oi.o = r.o
       LEFT JOIN targets ob ON ob.e = r.e AND ob.t = s.t
     WHERE ${request.onlyWithTarget ? "ob.y IS NOT NULL AND NOT ob.dead" : "true"}
       ${request.share === undefined || request.share >= 1 ? "" : `AND hash(r.origin_at, r.e, s.t) % 100000 < ${Math.round(request.share * 100_000)}`}`);
+}
+
+/** The statement that puts a view's columns together; runs the custom features on the way. */
+async function featuresSql(connection: Connection, view: FeatureView): Promise<string> {
+  const spd = view.slotsPerDay;
   const byWeeks = (name: (w: number) => string) =>
     view.maxWeeksAhead === 1
       ? name(1)
@@ -181,7 +213,11 @@ async function buildRows(connection: Connection, view: FeatureView, request: Fea
     try {
       await connection.run(`CREATE OR REPLACE TEMP TABLE custom_${feature.name} AS ${feature.sql}`);
     } catch (error) {
-      throw new CityScaleError("FEATURE_SQL_INVALID", `feature "${feature.name}" of ${view.name} does not run`, { cause: error });
+      throw new CityScaleError(
+        "FEATURE_SQL_INVALID",
+        `feature "${feature.name}" of ${view.name} does not run`,
+        { cause: error },
+      );
     }
   }
   const joins: Record<string, (name: string) => string> = {
@@ -191,15 +227,15 @@ async function buildRows(connection: Connection, view: FeatureView, request: Fea
     lookup: (name) => `${name}."row" = w."row"`,
   };
   const customJoins = view.custom
-    .map((feature) => `LEFT JOIN custom_${feature.name} x_${feature.name} ON ${joins[feature.block]!(`x_${feature.name}`)}`)
+    .map(
+      (feature) =>
+        `LEFT JOIN custom_${feature.name} x_${feature.name} ON ${joins[feature.block]!(`x_${feature.name}`)}`,
+    )
     .join("\n      ");
-  const observedStandIn = request.weather === "observed" || request.weather === "issued-or-observed";
-  await connection.run(`
-    CREATE OR REPLACE TEMP TABLE features AS
+  return `
     WITH rows_keyed AS (
-      SELECT w.*, k.* EXCLUDE (v, e, key), ${byWeeks((i) => `k.s${i}`)} AS s,
-        COALESCE(oi.issued_at, ${observedStandIn ? -1 : "NULL"}) AS issue
-      FROM row_keys w JOIN keyed k USING (v, e, key) LEFT JOIN origin_issue oi USING (o)
+      SELECT w.*, k.* EXCLUDE (v, e, key), ${byWeeks((i) => `k.s${i}`)} AS s
+      FROM row_keys w JOIN keyed k USING (v, e, key)
     ), events_seen AS (
       SELECT w."row", sum(x.attendance * x.nearness) FILTER (x.during) AS near, max(x.attendance) FILTER (x.during) AS everywhere,
         sum(x.attendance * x.nearness) FILTER (x.before_start) AS starting, sum(x.attendance * x.nearness) FILTER (x.after_end) AS ending
@@ -207,9 +243,9 @@ async function buildRows(connection: Connection, view: FeatureView, request: Fea
       GROUP BY w."row"
     )
     SELECT w."row", w.e AS row_e, w.o AS row_o, w.h AS row_h, w.t AS row_t, w.y AS row_y, w.dead::INTEGER AS row_dead, w.s AS row_s,
-      ${byWeeks((k) => `w.yw${k}`)} AS naive_week, ${byWeeks((k) => `w.m${k}`)} AS naive_mean, w.s AS naive_median,
+      ${byWeeks((k) => `w.yw${k}`)} AS naive_week, ${byWeeks((k) => `w.m${k}`)} AS naive_mean,
       ${byWeeks((k) => `w.nlo${k}`)} AS naive_low, ${byWeeks((k) => `w.nhi${k}`)} AS naive_high,
-      CASE WHEN wx.t IS NULL THEN NULL WHEN w.issue = -1 THEN 0 ELSE 1 END AS wx_issued, CASE WHEN w.issue > 0 THEN w.issue END AS wx_issued_at,
+      CASE WHEN wx.t IS NULL THEN NULL WHEN w.issue = -1 THEN 0 ELSE 1 END AS wx_issued, CASE WHEN wx.t IS NOT NULL THEN xi.issued_at END AS wx_issued_at,
       ${view.columns.map((name) => `${columns[name]} AS "${name}"`).join(",\n      ")}
     FROM rows_keyed w
       JOIN days d ON d.day = w.day
@@ -221,23 +257,35 @@ async function buildRows(connection: Connection, view: FeatureView, request: Fea
       LEFT JOIN (SELECT v, e, key, r FROM cells WHERE fold = 0) lh ON lh.v = w.v AND lh.e = w.e AND lh.key = d.last_same_holiday * ${spd} + w.slot
       LEFT JOIN wx ON wx.issue = w.issue AND wx.t = w.t
       LEFT JOIN events_seen ev ON ev."row" = w."row"
-      ${customJoins}`);
+      LEFT JOIN issues xi ON xi.issue = w.issue
+      ${customJoins}`;
 }
 
-async function readRows(connection: Connection, view: FeatureView): Promise<FeatureSet> {
-  const order = `ORDER BY "row"`;
-  const names = view.columns.map((name) => `"${name}"`).join(", ");
-  const { columns, rows } = await connection.matrix(`SELECT ${names} FROM features ${order}`);
-  const facts = await connection.numbers(
-    `SELECT row_e, row_o, row_h, row_t, row_y, row_dead, row_s, naive_week, naive_mean, naive_median, naive_low, naive_high, wx_issued, wx_issued_at
-     FROM features ${order}`,
-  );
-  await connection.run("DROP TABLE features");
+async function readRows(connection: Connection, view: FeatureView, sql: string): Promise<FeatureSet> {
+  const { rows } = (await connection.first<{ rows: number }>("SELECT count(*) AS rows FROM row_keys"))!;
+  const features = Object.fromEntries(view.columns.map((name) => [name, new Float32Array(rows)]));
+  const names = [
+    "row_e",
+    "row_o",
+    "row_h",
+    "row_t",
+    "row_y",
+    "row_dead",
+    "row_s",
+    "naive_week",
+    "naive_mean",
+    "naive_low",
+    "naive_high",
+    "wx_issued",
+    "wx_issued_at",
+  ];
+  const facts = Object.fromEntries(names.map((name) => [name, new Float64Array(rows)]));
+  await connection.fill(sql, "row", { ...facts, ...features });
   const get = (name: string) => facts[name]!;
   return {
     view,
     rows,
-    columns,
+    columns: view.columns.map((name) => features[name]!),
     entity: Int32Array.from(get("row_e")),
     origin: Int32Array.from(get("row_o")),
     lead: Int32Array.from(get("row_h")),
@@ -245,7 +293,11 @@ async function readRows(connection: Connection, view: FeatureView): Promise<Feat
     target: get("row_y"),
     dead: Uint8Array.from(get("row_dead"), (flag) => (flag === 1 ? 1 : 0)),
     expectation: get("row_s"),
-    naive: { "last-week": get("naive_week"), "mean-4-weeks": get("naive_mean"), "median-8-weeks": get("naive_median") },
+    naive: {
+      "last-week": get("naive_week"),
+      "mean-4-weeks": get("naive_mean"),
+      "median-8-weeks": get("row_s"),
+    },
     naiveLow: get("naive_low"),
     naiveHigh: get("naive_high"),
     weatherIssued: Float32Array.from(get("wx_issued")),
@@ -265,13 +317,18 @@ function concatenate(a: FeatureSet, b: FeatureSet, originsInA: number): FeatureS
     rows: a.rows + b.rows,
     columns: a.columns.map((column, i) => join(column, b.columns[i]!)),
     entity: join(a.entity, b.entity),
-    origin: join(a.origin, b.origin.map((o) => o + originsInA)),
+    origin: join(
+      a.origin,
+      b.origin.map((o) => o + originsInA),
+    ),
     lead: join(a.lead, b.lead),
     step: join(a.step, b.step),
     target: join(a.target, b.target),
     dead: join(a.dead, b.dead),
     expectation: join(a.expectation, b.expectation),
-    naive: Object.fromEntries(Object.entries(a.naive).map(([name, values]) => [name, join(values, b.naive[name]!)])),
+    naive: Object.fromEntries(
+      Object.entries(a.naive).map(([name, values]) => [name, join(values, b.naive[name]!)]),
+    ),
     naiveLow: join(a.naiveLow, b.naiveLow),
     naiveHigh: join(a.naiveHigh, b.naiveHigh),
     weatherIssued: join(a.weatherIssued, b.weatherIssued),

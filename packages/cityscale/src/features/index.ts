@@ -1,4 +1,4 @@
 export { buildFeatures, type FeatureSet } from "./build.ts";
+export { type OnlineStore, type OnlineVectors, openOnlineStore } from "./online.ts";
 export type { FeatureRequest, WeatherMode, WhatIf } from "./request.ts";
 export { createView, type FeatureView } from "./view.ts";
-export { type OnlineStore, type OnlineVectors, openOnlineStore } from "./online.ts";

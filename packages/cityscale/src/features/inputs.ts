@@ -31,63 +31,77 @@ export async function buildDays(connection: Connection, request: FeatureRequest)
     FROM named WINDOW by_day AS (ORDER BY day)`);
 }
 
-/** `wx`: weather at each step by issue (-1 = observed), with day means and departures from the eight weeks before. */
-export async function buildWeather(connection: Connection, view: FeatureView, request: FeatureRequest): Promise<void> {
+/**
+ * `issues`: forecasts by what was there of them at a time: an issue that came in two parts is two of them.
+ * `origin_issue`: the newest that was known at each origin. `wx`: weather at each step by issue (-1 = observed),
+ * with day means and departures from the eight weeks before.
+ */
+export async function buildWeather(
+  connection: Connection,
+  view: FeatureView,
+  request: FeatureRequest,
+): Promise<void> {
   const { weather: mode } = request;
   const names = weatherColumns.map((name) => `"${name}"`);
+  const memory = weatherWithMemory.map((name) => `"${name}"`);
   const hourMs = 3_600_000;
-  const stepMs = 86_400_000 / view.slotsPerDay;
+  const spd = view.slotsPerDay;
+  const stepMs = 86_400_000 / spd;
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE issues AS
-    SELECT issued_at, min(known_at) AS known_at FROM weather WHERE issued_at IS NOT NULL ${mode === "none" || mode === "observed" ? "AND false" : ""}
-    GROUP BY issued_at`);
-  // For each origin the newest forecast that was known by then.
+    SELECT CAST(row_number() OVER (ORDER BY issued_at, known_at) AS INTEGER) AS issue, issued_at, known_at
+    FROM (SELECT DISTINCT issued_at, known_at FROM weather WHERE issued_at IS NOT NULL ${mode === "none" || mode === "observed" ? "AND false" : ""})`);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE origin_issue AS
-    SELECT g.o, max(i.issued_at) AS issued_at FROM origins g JOIN issues i ON i.known_at <= g.origin_at
+    SELECT g.o, max(i.issue) AS issue FROM origins g JOIN issues i ON i.known_at <= g.origin_at
     WHERE i.issued_at > g.origin_at - 10 * 86400000 GROUP BY g.o`);
-  const asSteps = (source: string, extra: string) => {
-    const values = names.map((name) => (name === '"rain"' && stepMs > hourMs ? `sum(w.${name}) AS ${name}` : `avg(w.${name}) AS ${name}`)).join(", ");
-    return stepMs < hourMs
-      ? `SELECT ${extra} s.t, any_value(s.key) AS key, ${values} FROM steps s JOIN (${source}) w ON w.valid_at = s.start_at // ${hourMs} * ${hourMs} GROUP BY ALL`
-      : `SELECT ${extra} s.t, any_value(s.key) AS key, ${values} FROM (${source}) w ASOF JOIN steps s ON w.valid_at >= s.start_at GROUP BY ALL`;
-  };
-  const used = mode === "none" ? "AND false" : "";
+  // The hours of each step; an hour stands for all the steps in it where steps are shorter.
+  const onSteps = (source: string) =>
+    stepMs < hourMs
+      ? `(SELECT w.*, s.t, s.key FROM steps s JOIN (${source}) w ON w.valid_at = s.start_at // ${hourMs} * ${hourMs})`
+      : `(SELECT w.*, s.t, s.key FROM (${source}) w ASOF JOIN steps s ON w.valid_at >= s.start_at)`;
+  const mean = (name: string, from: string) =>
+    name === '"rain"' && stepMs > hourMs
+      ? `sum(${from}.${name}) / count(DISTINCT ${from}.t) AS ${name}`
+      : `avg(${from}.${name}) AS ${name}`;
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE wx_observed AS
-    SELECT t, any_value(key) AS key, min(known_at) AS known_at, ${names.map((name) => `avg(${name}) AS ${name}`).join(", ")}
-    FROM (${asSteps(`SELECT * FROM weather WHERE issued_at IS NULL ${used}`, "w.known_at,")}) GROUP BY t`);
+    SELECT t, key, key // ${spd} AS day, known_at, ${names.join(", ")}
+    FROM ${onSteps(`FROM weather WHERE issued_at IS NULL ${mode === "none" ? "AND false" : ""}`)}`);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE wx_steps AS
-    ${asSteps("SELECT * FROM weather WHERE issued_at IN (SELECT DISTINCT issued_at FROM origin_issue)", "w.issued_at AS issue,")}
-    ${mode === "issued" ? "" : `UNION ALL SELECT -1, t, key, ${names.join(", ")} FROM wx_observed`}`);
+    SELECT w.issue, w.t, w.key, ${names.map((name) => mean(name, "w")).join(", ")}
+    FROM ${onSteps(`
+      SELECT i.issue, x.* FROM issues i SEMI JOIN origin_issue USING (issue)
+        JOIN weather x ON x.issued_at = i.issued_at AND x.known_at <= i.known_at`)} w GROUP BY w.issue, w.t, w.key
+    ${mode === "issued" ? "" : `UNION ALL SELECT -1, o.t, o.key, ${names.map((name) => mean(name, "o")).join(", ")} FROM wx_observed o GROUP BY o.t, o.key`}`);
   if (request.whatIf?.weather) {
-    const sets = Object.entries(request.whatIf.weather).map(([name, value]) => `"${name}" = ${Number(value)}`);
+    const sets = Object.entries(request.whatIf.weather).map(
+      ([name, value]) => `"${name}" = ${Number(value)}`,
+    );
     await connection.run(`
       UPDATE wx_steps SET ${sets.join(", ")} WHERE t >= (SELECT min(first_t) FROM origins)`);
   }
-  // Hours of a forecast's own day that lie before its issue are filled with what was observed by then.
-  const spd = view.slotsPerDay;
-  const memory = weatherWithMemory.map((name) => `"${name}"`);
-  const active = spd > 1 ? `AND (key % ${spd}) * 24 // ${spd} BETWEEN 8 AND 20` : "";
+  // Steps of a forecast's own days that lie before its issue are filled with what was observed by then.
+  const active = spd > 1 ? `WHERE (key % ${spd}) * 24 // ${spd} BETWEEN 8 AND 20` : "";
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE wx_day AS
     SELECT issue, key // ${spd} AS day, ${memory.map((name) => `avg(${name}) AS ${name}`).join(", ")} FROM (
-      SELECT issue, key, ${memory.join(", ")} FROM wx_steps
+      SELECT issue, t, key, ${memory.join(", ")} FROM wx_steps
       UNION ALL
-      SELECT i.issued_at, o.key, ${memory.map((name) => `o.${name}`).join(", ")}
-      FROM (SELECT DISTINCT issued_at FROM origin_issue) q JOIN issues i USING (issued_at)
-        JOIN wx_observed o ON o.known_at <= i.known_at AND o.t BETWEEN (SELECT s.t FROM steps s ORDER BY s.start_at LIMIT 1) AND 2147483647
-        AND o.key // ${spd} IN (SELECT key // ${spd} FROM wx_steps x WHERE x.issue = i.issued_at)
-        AND NOT EXISTS (FROM wx_steps x WHERE x.issue = i.issued_at AND x.t = o.t)
-    ) WHERE true ${active} GROUP BY ALL`);
+      SELECT d.issue, o.t, o.key, ${memory.map((name) => mean(name, "o")).join(", ")}
+      FROM (SELECT DISTINCT issue, key // ${spd} AS day FROM wx_steps WHERE issue <> -1) d JOIN issues i USING (issue)
+        JOIN wx_observed o ON o.day = d.day AND o.known_at <= i.known_at
+        ANTI JOIN wx_steps x ON x.issue = d.issue AND x.t = o.t
+      GROUP BY d.issue, o.t, o.key
+    ) ${active} GROUP BY ALL`);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE wx AS
     WITH usual AS (
-      SELECT w.issue, w.t, ${memory.map((name) => `avg(o.${name}) AS ${name}`).join(", ")}
-      FROM wx_steps w CROSS JOIN (SELECT unnest([1, 2, 3, 4, 5, 6, 7, 8]) AS k)
-        LEFT JOIN issues i ON i.issued_at = w.issue
-        JOIN wx_observed o ON o.key = w.key - k * ${7 * spd} AND (w.issue = -1 OR o.known_at <= i.known_at)
+      SELECT w.issue, w.t, ${memory.map((name) => mean(name, "o")).join(", ")}
+      FROM (SELECT issue, t, key - unnest([1, 2, 3, 4, 5, 6, 7, 8]) * ${7 * spd} AS key FROM wx_steps) w
+        LEFT JOIN issues i ON i.issue = w.issue
+        JOIN wx_observed o ON o.key = w.key AND (w.issue = -1 OR o.known_at <= i.known_at)
       GROUP BY w.issue, w.t
     )
     SELECT w.issue, w.t, ${names.map((name) => `w.${name} AS ${name.replace('"', '"wx_')}`).join(", ")},

@@ -42,7 +42,9 @@ export function openOnlineStore(path: string): OnlineStore {
     newest(target, view) {
       const cached = cache.get(target);
       if (cached) return cached.viewId === view.id ? cached : null;
-      const row = read.get(target) as { view_id: string; origin_at: number; rows: number; data: Uint8Array } | undefined;
+      const row = read.get(target) as
+        | { view_id: string; origin_at: number; rows: number; data: Uint8Array }
+        | undefined;
       if (!row || row.view_id !== view.id) return null;
       const vectors = index(unpack(row.data, row.rows, view), row.origin_at);
       cache.set(target, vectors);
@@ -112,8 +114,20 @@ function unpack(data: Uint8Array, rows: number, view: FeatureView): FeatureSet {
     return column;
   });
   return {
-    view, rows, columns, entity, origin: new Int32Array(rows), lead, step,
-    target: new Float64Array(rows).fill(Number.NaN), dead: new Uint8Array(rows), expectation, naive, naiveLow, naiveHigh,
-    weatherIssued, weatherIssuedAt,
+    view,
+    rows,
+    columns,
+    entity,
+    origin: new Int32Array(rows),
+    lead,
+    step,
+    target: new Float64Array(rows).fill(Number.NaN),
+    dead: new Uint8Array(rows),
+    expectation,
+    naive,
+    naiveLow,
+    naiveHigh,
+    weatherIssued,
+    weatherIssuedAt,
   };
 }

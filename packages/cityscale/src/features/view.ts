@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { type City, type FeatureDeclaration, parseDuration, type Target } from "../domain/index.ts";
 import { CityScaleError } from "../core/index.ts";
+import { type City, type FeatureDeclaration, parseDuration, type Target } from "../domain/index.ts";
 import { weatherColumns } from "../lake/index.ts";
 
 /** Raised when the meaning of a built-in feature changes, so that old models are never fed new columns. */
@@ -46,7 +46,12 @@ export interface FeatureView {
  * The view of a target. `lagMs` (publication lag) and the horizon decide how many weeks back the newest
  * same-weekday value can be.
  */
-export function createView(city: City, target: Target, lagMs: number, horizonSteps = target.horizonSteps): FeatureView {
+export function createView(
+  city: City,
+  target: Target,
+  lagMs: number,
+  horizonSteps = target.horizonSteps,
+): FeatureView {
   const spd = city.grid.slotsPerDay;
   const stepMs = city.stepMs;
   const windows = (names: readonly string[]): ViewWindow[] => {
@@ -68,21 +73,54 @@ export function createView(city: City, target: Target, lagMs: number, horizonSte
     ...weatherWithMemory.flatMap((name) => [`wxday_${name}`, `wxdep_${name}`]),
   ];
   const columns = [
-    "lead", "slot", "weekday", "day_of_month", "day_of_year", "holiday", "holiday_tomorrow", "holiday_yesterday",
-    "holiday_name", "school_holiday", "days_to_christmas", "entity", "log_expectation", "lat", "lon", "spread",
-    "mean_4_weeks", ...shortLags.map((lag) => `r_day_${lag}`), "y_day_1",
-    ...weeklyLags.map((lag) => `y_week_${lag}`), ...levels.map(({ name }) => `level_${name}`),
-    "level_plain_7d", "level_plain_28d", "volatility_28d", "observed_share_7d",
-    ...cityLevels.map(({ name }) => `city_${name}`), "city_day_1", "r_year", "r_year_week", "sunday_like",
-    "r_last_holiday", "origin_slot", "events_near", "events_city", "event_start_soon", "event_end_recent",
-    ...weather, ...target.features.map((feature) => `x_${feature.name}`),
+    "lead",
+    "slot",
+    "weekday",
+    "day_of_month",
+    "day_of_year",
+    "holiday",
+    "holiday_tomorrow",
+    "holiday_yesterday",
+    "holiday_name",
+    "school_holiday",
+    "days_to_christmas",
+    "entity",
+    "log_expectation",
+    "lat",
+    "lon",
+    "spread",
+    "mean_4_weeks",
+    ...shortLags.map((lag) => `r_day_${lag}`),
+    "y_day_1",
+    ...weeklyLags.map((lag) => `y_week_${lag}`),
+    ...levels.map(({ name }) => `level_${name}`),
+    "level_plain_7d",
+    "level_plain_28d",
+    "volatility_28d",
+    "observed_share_7d",
+    ...cityLevels.map(({ name }) => `city_${name}`),
+    "city_day_1",
+    "r_year",
+    "r_year_week",
+    "sunday_like",
+    "r_last_holiday",
+    "origin_slot",
+    "events_near",
+    "events_city",
+    "event_start_soon",
+    "event_end_recent",
+    ...weather,
+    ...target.features.map((feature) => `x_${feature.name}`),
   ];
   const view = {
     name: `${city.id}/${target.name}`,
     measure: target.measure,
     offset: target.offset,
     slotsPerDay: spd,
-    stuckSteps: Math.max(1, Math.round(parseDuration(city.measures[target.measure]!.contract.stuckZeros) / stepMs)),
+    stuckSteps: Math.max(
+      1,
+      Math.round(parseDuration(city.measures[target.measure]!.contract.stuckZeros) / stepMs),
+    ),
     maxWeeksAhead,
     levels,
     cityLevels,
@@ -93,7 +131,10 @@ export function createView(city: City, target: Target, lagMs: number, horizonSte
     categorical: ["entity", "holiday_name"],
     weatherColumns: weather,
   };
-  const id = createHash("sha256").update(JSON.stringify({ definition, ...view })).digest("hex").slice(0, 16);
+  const id = createHash("sha256")
+    .update(JSON.stringify({ definition, ...view }))
+    .digest("hex")
+    .slice(0, 16);
   return { id, ...view };
 }
 
@@ -101,6 +142,9 @@ export function createView(city: City, target: Target, lagMs: number, horizonSte
 function checkCustom(feature: FeatureDeclaration): void {
   const sql = feature.sql.trim();
   if (!/^(select|with)\b/i.test(sql) || sql.includes(";")) {
-    throw new CityScaleError("FEATURE_SQL_INVALID", `feature "${feature.name}" must be one SELECT without a semicolon`);
+    throw new CityScaleError(
+      "FEATURE_SQL_INVALID",
+      `feature "${feature.name}" must be one SELECT without a semicolon`,
+    );
   }
 }

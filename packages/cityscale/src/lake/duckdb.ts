@@ -120,6 +120,38 @@ export class Connection implements Disposable {
   }
 
   /**
+   * Writes each row of a statement into the columns given by name, at the place that its `position` column tells:
+   * no sort in the engine, and one chunk in memory at a time. NULL becomes NaN.
+   */
+  async fill(
+    sql: string,
+    position: string,
+    columns: Readonly<Record<string, Float64Array | Float32Array>>,
+  ): Promise<void> {
+    const targets = Object.values(columns);
+    const cast = Object.entries(columns).map(([name, column]) => {
+      const type = column instanceof Float32Array ? "FLOAT" : "DOUBLE";
+      return `COALESCE(CAST("${name}" AS ${type}), 'NaN'::${type})`;
+    });
+    const result = await this.#connection.stream(
+      `SELECT CAST("${position}" AS DOUBLE), ${cast.join(", ")} FROM (${sql})`,
+    );
+    for (
+      let chunk = await result.fetchChunk();
+      chunk && chunk.rowCount > 0;
+      chunk = await result.fetchChunk()
+    ) {
+      const count = chunk.rowCount;
+      const { items: places } = chunk.getColumnVector(0) as unknown as RawVector;
+      for (let c = 0; c < targets.length; c++) {
+        const { items } = chunk.getColumnVector(c + 1) as unknown as RawVector;
+        const target = targets[c]!;
+        for (let i = 0; i < count; i++) target[places[i]!] = items[i]!;
+      }
+    }
+  }
+
+  /**
    * Appends columns of numbers to a table whose columns are all DOUBLE (or all FLOAT), NaN kept as NaN.
    * Throws RangeError when the columns differ in length.
    */
