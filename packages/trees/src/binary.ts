@@ -20,7 +20,7 @@ interface Head {
   /** As the bits of doubles in hexadecimal: JSON has no infinities. */
   readonly base: readonly string[];
   readonly average: boolean;
-  readonly float32Inputs: boolean;
+  readonly float32: boolean;
   /** Leaves, categorical sets and set words of each tree. */
   readonly sizes: readonly (readonly [number, number, number])[];
 }
@@ -47,7 +47,7 @@ export function writeBinary(model: ModelData): Uint8Array {
     outputs: model.outputs,
     base: model.base.map(doubleToHex),
     average: model.average,
-    float32Inputs: model.float32Inputs,
+    float32: model.float32,
     sizes,
   };
   const json = new TextEncoder().encode(JSON.stringify(head));
@@ -165,7 +165,7 @@ export function readBinary(bytes: Uint8Array): ModelData {
       catWords,
     };
   });
-  const { featureNames, features, objective, objectiveParams, outputs, average, float32Inputs } = head;
+  const { featureNames, features, objective, objectiveParams, outputs, average, float32 } = head;
   const base = head.base.map(hexToDouble);
   return checkModel({
     featureNames,
@@ -176,7 +176,7 @@ export function readBinary(bytes: Uint8Array): ModelData {
     base,
     trees,
     average,
-    float32Inputs,
+    float32,
   });
 }
 

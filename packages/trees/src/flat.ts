@@ -9,6 +9,7 @@ const chunk = 128;
  */
 export class FlatForest {
   readonly #outputs: number;
+  readonly #float32: boolean;
   readonly #columns: number;
   readonly #feature: Int32Array;
   readonly #threshold: Float64Array;
@@ -23,7 +24,9 @@ export class FlatForest {
   readonly #nodeStart: Int32Array;
   readonly #leafStart: Int32Array;
 
-  constructor(trees: readonly Tree[], outputs: number, columns: number) {
+  /** @param float32 round every sum to float32, as XGBoost does */
+  constructor(trees: readonly Tree[], outputs: number, columns: number, float32: boolean) {
+    this.#float32 = float32;
     this.#outputs = outputs;
     this.#columns = columns;
     this.#trees = trees;
@@ -67,6 +70,7 @@ export class FlatForest {
     const f = this.#columns;
     const block = new Float64Array(chunk * f);
     const outputs = this.#outputs;
+    const float32 = this.#float32;
     for (let from = 0; from < rows; from += chunk) {
       const n = Math.min(chunk, rows - from);
       fillBlock(columns, from, n, f, block);
@@ -74,7 +78,8 @@ export class FlatForest {
         const k = t % outputs;
         for (let i = 0; i < n; i++) {
           const at = (from + i) * outputs + k;
-          out[at] = out[at]! + this.#values[this.#walk(this.#roots[t]!, block, i * f)]!;
+          const sum = out[at]! + this.#values[this.#walk(this.#roots[t]!, block, i * f)]!;
+          out[at] = float32 ? Math.fround(sum) : sum;
         }
       }
     }
@@ -84,7 +89,8 @@ export class FlatForest {
   predictRow(row: Float64Array | Float32Array, out: Float64Array): void {
     for (let t = 0; t < this.#roots.length; t++) {
       const k = t % this.#outputs;
-      out[k] = out[k]! + this.#values[this.#walk(this.#roots[t]!, row, 0)]!;
+      const sum = out[k]! + this.#values[this.#walk(this.#roots[t]!, row, 0)]!;
+      out[k] = this.#float32 ? Math.fround(sum) : sum;
     }
   }
 

@@ -2,7 +2,11 @@ import { readBinary, writeBinary } from "./binary.ts";
 import { checkColumns } from "./dataset.ts";
 import { check } from "./errors.ts";
 import { FlatForest } from "./flat.ts";
+import { readLightGBM, writeLightGBM } from "./formats/lightgbm.ts";
+import { writeOnnx } from "./formats/onnx.ts";
+import { readXGBoost, writeXGBoost } from "./formats/xgboost.ts";
 import { applyLink, type Link, linkOf } from "./objectives.ts";
+import { TreeContributions } from "./shap.ts";
 import type { Tree } from "./tree.ts";
 import type { Column, ObjectiveName } from "./types.ts";
 
@@ -27,8 +31,8 @@ export interface ModelData {
   readonly trees: readonly Tree[];
   /** A forest: the mean of the rounds is added to the base, not their sum. */
   readonly average: boolean;
-  /** Inputs are rounded to float32 before they are compared (models of XGBoost). */
-  readonly float32Inputs: boolean;
+  /** Inputs and sums are rounded to float32 (models of XGBoost). */
+  readonly float32: boolean;
 }
 
 /** A trained model. Immutable. */
@@ -39,7 +43,7 @@ export class Model {
 
   constructor(data: ModelData) {
     this.data = data;
-    this.#flat = new FlatForest(data.trees, data.outputs, data.featureNames.length);
+    this.#flat = new FlatForest(data.trees, data.outputs, data.featureNames.length, data.float32);
     this.#link = linkOf(data.objective);
   }
 
@@ -99,16 +103,13 @@ export class Model {
 
   /** Predictions of one row in the target's units, one per output. */
   predictRowAll(row: Float32Array | Float64Array): Float64Array {
-    const { outputs, base, featureNames, average, float32Inputs } = this.data;
+    const { outputs, base, featureNames, average, float32 } = this.data;
     check(
       row.length === featureNames.length,
       `the model has ${featureNames.length} columns, got ${row.length}`,
     );
     const out = average ? new Float64Array(outputs) : Float64Array.from(base);
-    this.#flat.predictRow(
-      float32Inputs && !(row instanceof Float32Array) ? Float32Array.from(row) : row,
-      out,
-    );
+    this.#flat.predictRow(float32 && !(row instanceof Float32Array) ? Float32Array.from(row) : row, out);
     if (average) for (let k = 0; k < outputs; k++) out[k] = base[k]! + out[k]! / Math.max(1, this.iterations);
     applyLink(this.#link, out, outputs);
     return out;
@@ -124,8 +125,36 @@ export class Model {
     return this.#flat.leaves(this.#inputs(columns), rows);
   }
 
+  /**
+   * Exact SHAP contributions to the raw scores: rows x outputs x (columns + 1), row-major; the last of each is
+   * the model's mean, and all of them sum to `predictRaw`.
+   */
+  predictContributions(columns: readonly Column[]): Float64Array {
+    const { outputs, base, trees, average, featureNames } = this.data;
+    const width = featureNames.length + 1;
+    check(columns.length + 1 === width, `the model has ${width - 1} columns, got ${columns.length}`);
+    const rows = checkColumns(columns);
+    const inputs = this.#inputs(columns);
+    const out = new Float64Array(rows * outputs * width);
+    const row = new Float64Array(featureNames.length);
+    const parts = trees.map((tree) => new TreeContributions(tree));
+    const rounds = average ? Math.max(1, this.iterations) : 1;
+    for (let i = 0; i < rows; i++) {
+      inputs.forEach((column, f) => {
+        row[f] = column[i]!;
+      });
+      const from = i * outputs * width;
+      parts.forEach((part, t) => {
+        part.add(row, 0, out, from + (t % outputs) * width, width - 1);
+      });
+      if (average) for (let j = from; j < from + outputs * width; j++) out[j] = out[j]! / rounds;
+      for (let k = 0; k < outputs; k++) out[from + k * width + width - 1]! += base[k]!;
+    }
+    return out;
+  }
+
   #inputs(columns: readonly Column[]): readonly Column[] {
-    if (!this.data.float32Inputs) return columns;
+    if (!this.data.float32) return columns;
     return columns.map((column) => (column instanceof Float64Array ? Float32Array.from(column) : column));
   }
 
@@ -151,5 +180,36 @@ export class Model {
    */
   static fromBytes(bytes: Uint8Array): Model {
     return new Model(readBinary(bytes));
+  }
+
+  /** The model as LightGBM's text (version v4). */
+  toLightGBM(): string {
+    return writeLightGBM(this.data);
+  }
+
+  /**
+   * Reads LightGBM's text model.
+   * @throws TreesError on anything else
+   */
+  static fromLightGBM(text: string): Model {
+    return new Model(readLightGBM(text));
+  }
+
+  /** The model as XGBoost's JSON. Thresholds and leaf values are rounded to float32. */
+  toXGBoost(): string {
+    return writeXGBoost(this.data);
+  }
+
+  /**
+   * Reads XGBoost's JSON model.
+   * @throws TreesError on anything else
+   */
+  static fromXGBoost(json: string): Model {
+    return new Model(readXGBoost(json));
+  }
+
+  /** The model as an ONNX file: float input "X" [N, columns], float output "Y" [N, outputs] in the target's units. */
+  toOnnx(): Uint8Array {
+    return writeOnnx(this.data);
   }
 }

@@ -158,7 +158,7 @@ function finish(
     base: plan.base,
     trees: [...initTrees, ...stopped],
     average: params.randomForest,
-    float32Inputs: false,
+    float32: false,
   });
 }
 

@@ -44,10 +44,7 @@ export function checkModel(model: ModelData): ModelData {
     "the model's base scores do not fit its outputs",
   );
   check(trees.length % outputs === 0, "the number of trees is no multiple of the number of outputs");
-  check(
-    typeof model.average === "boolean" && typeof model.float32Inputs === "boolean",
-    "the model has a bad flag",
-  );
+  check(typeof model.average === "boolean" && typeof model.float32 === "boolean", "the model has a bad flag");
   trees.forEach((tree, t) => {
     checkTree(tree, featureNames.length, `tree ${t}`);
   });
