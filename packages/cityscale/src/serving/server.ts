@@ -91,7 +91,8 @@ export class ForecastServer {
   }
 
   target(name: string): Target {
-    const target = this.#city.targets[name];
+    // A name such as "constructor" comes from a request and is found on every object.
+    const target = Object.hasOwn(this.#city.targets, name) ? this.#city.targets[name] : undefined;
     if (!target) {
       throw new CityScaleError("TARGET_UNKNOWN", `${this.#city.id} has no target "${name}"; it has ${Object.keys(this.#city.targets).join(", ")}`);
     }

@@ -1,0 +1,2 @@
+export { ensureFirstKey } from "./auth.ts";
+export { createHttp, listen } from "./server.ts";
