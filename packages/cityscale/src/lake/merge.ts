@@ -153,6 +153,8 @@ async function mergePoll(
       UNION ALL SELECT seq FROM staged WHERE reason IS NOT NULL
       UNION ALL SELECT seq FROM ranked WHERE rank > 1 AND value <> kept)`);
   await connection.run("INSERT OR REPLACE INTO merged VALUES (?, ?, ?)", [group.source, measure, last]);
+  // A first read stages a million rows: kept, they would hold their memory for as long as the lake is open.
+  await connection.run("DROP TABLE staged; DROP TABLE ranked; DROP TABLE incoming");
   return {
     rows: counts!.all_rows,
     inserted: counts!.fresh,
