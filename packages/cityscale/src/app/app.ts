@@ -37,6 +37,14 @@ export interface AppOptions {
   readonly clock?: Clock;
 }
 
+/** What came of a loop. */
+export interface LoopReport {
+  /** The last state of each stage's job, in order. */
+  readonly jobs: readonly Job[];
+  /** Those that did not succeed, or will be tried again. */
+  readonly failures: readonly Job[];
+}
+
 /** The default city when none is configured. */
 export const defaultCity = "sydney-pedestrians";
 
@@ -158,25 +166,63 @@ export class App {
 
   /**
    * One whole loop for every city and target: ingest, train (when there is no champion yet, or `train` is
-   * true), forecast, outcomes. Resolves with the last job of each; throws what made one fail for good.
+   * true), forecast, outcomes. A stage that fails is told in `failures`; what does not need it goes on, so that
+   * a city whose counts cannot be read is still forecast from those it has. `patient` waits until a stage has
+   * succeeded or failed for good; without it a stage that will be tried again is left to the job engine where a
+   * champion can serve meanwhile.
    */
-  async runFirstLoop(options: { train: boolean; signal?: AbortSignal }): Promise<Job[]> {
-    const done: Job[] = [];
+  async runFirstLoop(options: { train: boolean; patient: boolean; signal?: AbortSignal }): Promise<LoopReport> {
+    const jobs: Job[] = [];
+    const failures: Job[] = [];
+    const run = async (asset: string, city: string, target: string | undefined, patient: boolean): Promise<boolean> => {
+      const job = await this.#run(asset, city, target, patient, options.signal);
+      jobs.push(job);
+      if (job.state !== "succeeded") failures.push(job);
+      return job.state === "succeeded";
+    };
     for (const { city } of this.cities.values()) {
-      done.push(await this.#run("observations", city.id, undefined, options.signal));
-      for (const target of Object.values(city.targets)) {
-        const { champion } = await this.registry.promotions.aliases(city.id, target.name);
-        if (options.train || champion === null || champion === 0) done.push(await this.#run("model", city.id, target.name, options.signal));
-        done.push(await this.#run("forecasts", city.id, target.name, options.signal));
-        done.push(await this.#run("outcomes", city.id, target.name, options.signal));
+      const targets = Object.values(city.targets);
+      const champions = await Promise.all(targets.map((target) => this.registry.promotions.aliases(city.id, target.name)));
+      const served = champions.every(({ champion }) => champion !== null);
+      const ingested = await run("observations", city.id, undefined, options.patient || !served);
+      for (const [i, target] of targets.entries()) {
+        const { champion } = champions[i]!;
+        if (!ingested && champion === null) continue;
+        if (ingested && (options.train || champion === null || champion === 0)) {
+          const trained = await run("model", city.id, target.name, true);
+          const now = await this.registry.promotions.aliases(city.id, target.name);
+          if (!trained && now.champion === null) continue;
+        }
+        if (await run("forecasts", city.id, target.name, options.patient)) await run("outcomes", city.id, target.name, options.patient);
       }
     }
-    return done;
+    return { jobs, failures };
   }
 
-  async #run(asset: string, city: string, target: string | undefined, signal: AbortSignal | undefined): Promise<Job> {
-    const job = await enqueueAsset(this, asset, { city, ...(target === undefined ? {} : { target }), actor: "system" });
-    return await this.jobs.finished(job.id, signal);
+  /** The job once it has finished; without patience also one that waits to be tried again. */
+  async #run(asset: string, city: string, target: string | undefined, patient: boolean, signal: AbortSignal | undefined): Promise<Job> {
+    const retrying = Promise.withResolvers<Job>();
+    let id: string | null = null;
+    const waiting = new Map<string, Job>();
+    const unlisten = this.jobs.on("retrying", (job) => {
+      waiting.set(job.id, job);
+      if (!patient && job.id === id) retrying.resolve(job);
+    });
+    try {
+      const wanted = { city, ...(target === undefined ? {} : { target }), actor: "system" };
+      let job = await enqueueAsset(this, asset, wanted);
+      // One that an earlier process left waiting for its next attempt would be done minutes from now.
+      if (job.state === "queued" && job.runAt > this.clock.now()) {
+        await this.jobs.cancel(job.id);
+        job = await enqueueAsset(this, asset, wanted);
+      }
+      id = job.id;
+      const before = waiting.get(id);
+      if (!patient && before) return before;
+      return await Promise.race([this.jobs.finished(job.id, signal), retrying.promise]);
+    } finally {
+      unlisten();
+    }
   }
 
   /** Why it is not ready to serve; null when every target has a forecast. */

@@ -1,4 +1,4 @@
-export { App, type AppOptions, codeVersion, defaultCity } from "./app.ts";
+export { App, type AppOptions, codeVersion, defaultCity, type LoopReport } from "./app.ts";
 export { cityIds, loadCity } from "./cities.ts";
 export { type CityRuntime, memoryMb } from "./city-runtime.ts";
 export { type AssetPayload, enqueueAsset } from "./job-kinds.ts";

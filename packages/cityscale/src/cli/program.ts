@@ -1,4 +1,5 @@
-import { Command, CommanderError } from "commander";
+import { resolve } from "node:path";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { CityScaleError, messageOf, parseSourceOption, readConfig } from "../core/index.ts";
 import { exitCodeHelp, exitCodeOf, exitCodes, UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -40,6 +41,7 @@ export function createProgram(io: Io, exit: (code: number) => void): Command {
       const result = await action(given.slice(0, -2).flat() as string[], flags);
       if (typeof result === "number") exit(result);
     });
+  addUp(program, add, io);
   addBacktest(program, add, io);
   return program;
 }
@@ -49,6 +51,98 @@ export type Add = <Flags>(command: Command, examples: readonly string[], action:
 function exampleText(examples: readonly string[]): string {
   return `\n${examples.length > 1 ? "Examples" : "Example"}:\n${examples.map((example) => `  ${example}\n`).join("")}`;
 }
+
+interface UpFlags {
+  readonly city?: string[];
+  readonly recordings?: string;
+  readonly once?: boolean;
+  readonly source?: string[];
+  readonly clock?: string;
+  readonly speed?: string;
+  readonly home?: string;
+  readonly seed?: number;
+  readonly host?: string;
+  readonly port?: string;
+  readonly basePath?: string;
+  readonly logLevel?: string;
+  readonly json?: boolean;
+}
+
+function addUp(program: Command, add: Add, io: Io): void {
+  add(
+    program
+      .command("up")
+      .description(
+        "run cities: read, train, judge, forecast and serve, first at once and then on their schedules",
+      )
+      .option(
+        "--city <id|file>",
+        "a city to run; repeatable (default: sydney-pedestrians, simulated)",
+        collect,
+      )
+      .option(
+        "--recordings <root>",
+        "serve the recordings under this folder in place of the publishers, on a virtual clock",
+      )
+      .option("--once", "stop after the first whole loop")
+      .option(
+        "--source <name=address>",
+        "read a source from this http(s) address or folder; repeatable",
+        collect,
+      )
+      .option("--clock <instant>", "run on a virtual clock from here on, e.g. 2021-08-09T03:00:00Z")
+      .option("--speed <factor>", "virtual seconds per second; needs --clock")
+      .option("--home <dir>", "the data folder (default: ./.cityscale)")
+      .option("--seed <n>", "seed of a simulated city", wholeNumber("--seed"))
+      .option("--host <address>", "address to listen on (default: 127.0.0.1)")
+      .option(
+        "--port <n>",
+        "port to listen on; 0 takes a free one (default: 8080, or a free one where it is taken)",
+      )
+      .option("--base-path <path>", "path under which a reverse proxy serves everything, e.g. /forecasts")
+      .option("--log-level <level>", "least level of the JSON log on standard error (default: warn)")
+      .option("--json", "write events as lines of JSON to standard output"),
+    [
+      "cityscale up",
+      "cityscale up --city paris-bikes --recordings ../shared/data --once",
+      "cityscale up --source counts=http://127.0.0.1:9000 --home /var/lib/cityscale --port 8080",
+    ],
+    async (_args, flags: UpFlags) => {
+      const config = configOf(io, {
+        cities: flags.city,
+        home: flags.home,
+        host: flags.host,
+        port: flags.port,
+        basePath: flags.basePath,
+        logLevel: flags.logLevel ?? quietly(io),
+        clockStart: flags.clock,
+        clockSpeed: flags.speed,
+        sources: sourcesOf(flags.source),
+      });
+      const { up } = await import("./up.ts");
+      return await up(
+        {
+          config,
+          ...(flags.recordings === undefined ? {} : { recordings: resolve(flags.recordings) }),
+          ...(flags.seed === undefined ? {} : { seed: flags.seed }),
+          once: flags.once === true,
+          json: flags.json === true,
+          portAsked: flags.port !== undefined || Boolean(io.env["CITYSCALE_PORT"]),
+        },
+        io,
+      );
+    },
+  );
+}
+
+const collect = (value: string, before: string[] = []): string[] => [...before, value];
+
+export const wholeNumber =
+  (option: string) =>
+  (text: string): number => {
+    if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError(`${option} wants a whole number.`);
+    return Number(text);
+  };
 
 function addBacktest(program: Command, add: Add, io: Io): void {
   add(
