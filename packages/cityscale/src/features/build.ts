@@ -232,6 +232,12 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
         `LEFT JOIN custom_${feature.name} x_${feature.name} ON ${joins[feature.block]!(`x_${feature.name}`)}`,
     )
     .join("\n      ");
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE holiday_cells AS
+    SELECT v, e, key, r FROM cells
+    WHERE fold = 0 AND key // ${spd} IN (SELECT last_same_holiday FROM days SEMI JOIN row_keys USING (day))`);
+  // What is not read any more makes room for the joins below.
+  await connection.run("DROP TABLE cells; DROP TABLE targets");
   return `
     WITH rows_keyed AS (
       SELECT w.*, k.* EXCLUDE (v, e, key), ${byWeeks((i) => `k.s${i}`)} AS s
@@ -254,7 +260,7 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
       LEFT JOIN hist hi ON hi.v = w.v AND hi.e = w.e AND hi.t = w.anchor
       LEFT JOIN city ci ON ci.v = w.cv AND ci.t = w.anchor
       LEFT JOIN (SELECT v, key, r FROM city WHERE fold = 0) cd ON cd.v = w.cv AND cd.key = w.key - ${spd}
-      LEFT JOIN (SELECT v, e, key, r FROM cells WHERE fold = 0) lh ON lh.v = w.v AND lh.e = w.e AND lh.key = d.last_same_holiday * ${spd} + w.slot
+      LEFT JOIN holiday_cells lh ON lh.v = w.v AND lh.e = w.e AND lh.key = d.last_same_holiday * ${spd} + w.slot
       LEFT JOIN wx ON wx.issue = w.issue AND wx.t = w.t
       LEFT JOIN events_seen ev ON ev."row" = w."row"
       LEFT JOIN issues xi ON xi.issue = w.issue

@@ -3,7 +3,7 @@ import { fewest } from "./tables.ts";
 import type { FeatureView } from "./view.ts";
 
 /** Places on the wall clock computed at a time: bounds the memory that window functions take. */
-const placesPerPass = 260_000;
+const placesPerPass = 130_000;
 
 /** Days before an origin that the longest level looks at (28 and one for clock changes). */
 const historyDays = 29;
