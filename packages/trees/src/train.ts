@@ -286,8 +286,14 @@ function startScores(
   if (!(total > 0)) return zeros;
   const share = (f: (y: number) => number): number => {
     let sum = 0;
-    for (let i = 0; i < label.length; i++) sum += (f(label[i]!) * (weight ? weight[i]! : 1)) / total;
-    return sum;
+    let parts = 0;
+    for (let i = 0; i < label.length; i++) {
+      const v = f(label[i]!) * (weight ? weight[i]! : 1);
+      sum += v;
+      parts += v / total;
+    }
+    // The sum of huge labels may overflow where the mean does not.
+    return Number.isFinite(sum) ? sum / total : parts;
   };
   if (params.objective === "multiclass") {
     return zeros.map((_, k) =>
