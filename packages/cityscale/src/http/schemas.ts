@@ -56,6 +56,17 @@ export const localTime = z.string().describe("ISO 8601 on the city's wall clock,
 export const limitOf = (standard: number, most: number) =>
   z.coerce.number<string>().int().min(1).max(most).default(standard).describe(`Rows wanted, at most ${most}`);
 
+/** Where a page of a list ended: the whole numbers of its last row's place. */
+export const cursorText = (numbers: number) =>
+  z
+    .string()
+    .regex(
+      new RegExp(`^-?\\d{1,15}(\\.-?\\d{1,15}){${numbers - 1}}$`),
+      "write the `nextCursor` of the page before",
+    )
+    .describe("`nextCursor` of the page before");
+export const numbersOf = (cursor: string) => cursor.split(".").map(Number);
+
 /** A name or id in a request: long enough for any real one. */
 export const word = z.string().min(1).max(200);
 export const reason = z.string().trim().min(1).max(500).describe("Why; it is kept in the log");

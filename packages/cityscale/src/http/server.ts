@@ -4,12 +4,16 @@ import type { App } from "../app/index.ts";
 import { CityScaleError } from "../core/index.ts";
 import { guard } from "./auth.ts";
 import { clientError, frameworkError, handleErrors } from "./errors.ts";
+import { createExporter } from "./export.ts";
 import { describeApi } from "./openapi.ts";
 import { cityRoutes } from "./routes/cities.ts";
+import { forecastRoutes } from "./routes/forecasts.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { keyRoutes } from "./routes/keys.ts";
 import { modelRoutes } from "./routes/models.ts";
+import { observationRoutes } from "./routes/observations.ts";
 import { predictRoutes } from "./routes/predict.ts";
+import { statusRoutes } from "./routes/status.ts";
 import { systemRoutes } from "./routes/system.ts";
 
 const megabyte = 1_048_576;
@@ -63,7 +67,11 @@ export async function createHttp(app: App): Promise<FastifyInstance> {
   await describeApi(http, app);
   systemRoutes(http, app);
   cityRoutes(http, app);
+  const exporter = createExporter(app);
+  observationRoutes(http, app, exporter);
+  forecastRoutes(http, app, exporter);
   predictRoutes(http, app);
+  statusRoutes(http, app);
   modelRoutes(http, app);
   jobRoutes(http, app);
   keyRoutes(http, app);
