@@ -19,6 +19,8 @@ export interface Arrival {
   readonly ingestedAt: number;
   /** Start of the source's first read: older rows are taken as known when published. */
   readonly firstReadAt: number;
+  /** No read of the source has been complete yet. */
+  readonly firstRead: boolean;
   readonly lagMs: number;
 }
 
@@ -177,19 +179,26 @@ export async function mergeWeather(
   const values = names.map((name) => `CASE WHEN isfinite(${name}) THEN ${name} END`).join(", ");
   const anyValue = names.map((name) => `isfinite(${name})`).join(" OR ");
   const arrived = Math.round(arrival.arrivedAt);
+  // Old hours and old issues are history in the first complete read, or where they lie before all that is there;
+  // from then on what comes late was not there before.
   if (page.issuedAt === null) {
+    const published = `p.valid_at + ${arrival.lagMs}`;
+    const history = `${published} <= ${arrival.firstReadAt} AND (${arrival.firstRead} OR p.valid_at < (SELECT min(valid_at) FROM weather WHERE issued_at IS NULL))`;
     return connection.run(
       `INSERT INTO weather
-       SELECT p.valid_at, NULL,
-         CASE WHEN p.valid_at + ${arrival.lagMs} <= ${arrival.firstReadAt} THEN p.valid_at + ${arrival.lagMs} ELSE ${arrived} END,
-         CASE WHEN p.valid_at + ${arrival.lagMs} <= ${arrival.firstReadAt} THEN 'assumed' ELSE 'observed' END, ${values}
+       SELECT p.valid_at, NULL, CASE WHEN ${history} THEN ${published} ELSE ${arrived} END,
+         CASE WHEN ${history} THEN 'assumed' ELSE 'observed' END, ${values}
        FROM (SELECT DISTINCT ON (valid_at) * FROM weather_page WHERE (${anyValue}) AND valid_at <= ${arrived}) p
        WHERE NOT EXISTS (FROM weather w WHERE w.issued_at IS NULL AND w.valid_at = p.valid_at)`,
     );
   }
   const issued = Math.round(page.issuedAt);
   // A publisher's own archive of forecasts has its stamps; what we polled was known when it arrived.
-  const published = issued + arrival.lagMs <= arrival.firstReadAt;
+  const oldest = await connection.first<{ issued: number | null }>(
+    "SELECT min(issued_at) AS issued FROM weather WHERE issued_at IS NOT NULL",
+  );
+  const history = arrival.firstRead || (oldest?.issued != null && issued <= oldest.issued);
+  const published = history && issued + arrival.lagMs <= arrival.firstReadAt;
   return connection.run(
     `INSERT INTO weather
      SELECT p.valid_at, ${issued}, ${published ? issued : arrived}, '${published ? "published" : "observed"}', ${values}
@@ -227,12 +236,17 @@ export async function mergeEvents(connection: Connection, page: EventPage, arriv
       .join("|");
     if (old && sameEvent(old.text, text)) continue;
     const stamped = row.publishedAt !== null && (!old || row.publishedAt > old.known_at);
-    const first = !old && arrival.arrivedAt - arrival.firstReadAt < 60_000;
+    const first = !old && arrival.firstRead;
     const knownAt = stamped
       ? Math.min(row.publishedAt!, arrival.arrivedAt)
       : first
         ? Math.min(row.startAt - assumedNoticeMs, arrival.arrivedAt)
         : arrival.arrivedAt;
+    // Two versions of one instant cannot be told apart by when they were known: the later one is it.
+    await connection.run("DELETE FROM events WHERE id = ? AND known_at >= ?", [
+      row.id,
+      BigInt(Math.round(knownAt)),
+    ]);
     await connection.run("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [
       row.id,
       BigInt(Math.round(knownAt)),

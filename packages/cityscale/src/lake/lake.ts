@@ -129,6 +129,11 @@ export class Lake {
     return await work(connection);
   }
 
+  /** Reads in one transaction: what is written meanwhile is not seen. */
+  snapshot<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    return this.read((connection) => connection.transaction(() => work(connection)));
+  }
+
   /** Writes in one transaction; writers queue up. */
   write<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     return this.#alone((writer) => writer.transaction(() => work(writer)));
@@ -201,7 +206,8 @@ export class Lake {
     await this.write(async (connection) => {
       if (error === null) {
         await connection.run(
-          "UPDATE cursors SET last_success_at = ?, last_error = NULL, last_error_at = NULL WHERE source = ?",
+          `UPDATE cursors SET last_success_at = $1, first_success_at = COALESCE(first_success_at, $1),
+             last_error = NULL, last_error_at = NULL WHERE source = $2`,
           [now, source],
         );
       } else {
@@ -242,8 +248,8 @@ export class Lake {
     keepCursor: boolean,
   ): Promise<AppendReport> {
     const now = this.#options.clock.now();
-    const first = await connection.first<{ first: number | null }>(
-      "SELECT first_read_at AS first FROM cursors WHERE source = ?",
+    const first = await connection.first<{ first: number | null; success: number | null }>(
+      "SELECT first_read_at AS first, first_success_at AS success FROM cursors WHERE source = ?",
       [source],
     );
     const arrival: Arrival = {
@@ -252,6 +258,7 @@ export class Lake {
       arrivedAt: now,
       ingestedAt: Date.now(),
       firstReadAt: first?.first ?? now,
+      firstRead: (first?.success ?? null) === null,
       lagMs: this.#options.lagMs.get(source) ?? 0,
     };
     let rows = 0;

@@ -38,9 +38,14 @@ export async function mergeObservations(
   city: City,
   lagMs: ReadonlyMap<string, number>,
 ): Promise<MergeReport> {
+  // Two reads of a source may take turns (a backfill beside the hourly one): each unbroken run of one poll is a
+  // group, so that the watermark never passes rows that were not merged.
   const pending = await connection.rows<{ poll: number; source: string; measure: string; last: number }>(
-    `SELECT poll, source, measure, max(r.seq) AS last FROM raw_observations r LEFT JOIN merged m USING (source, measure)
-     WHERE r.seq > COALESCE(m.seq, 0) GROUP BY ALL ORDER BY last`,
+    `SELECT poll, source, measure, max(seq) AS last FROM (
+       SELECT r.poll, source, measure, r.seq, row_number() OVER (PARTITION BY source, measure ORDER BY r.seq)
+         - row_number() OVER (PARTITION BY source, measure, r.poll ORDER BY r.seq) AS run
+       FROM raw_observations r LEFT JOIN merged m USING (source, measure) WHERE r.seq > COALESCE(m.seq, 0)
+     ) GROUP BY source, measure, poll, run ORDER BY last`,
   );
   let report = nothing;
   for (const group of pending) {
@@ -59,7 +64,7 @@ async function mergePoll(
   lag: number,
 ): Promise<MergeReport> {
   const { measure, last } = group;
-  const contract = city.measures[measure]!.contract;
+  const contract = city.measures[measure]?.contract;
   const done = await connection.first<{ seq: number }>(
     "SELECT seq FROM merged WHERE source = ? AND measure = ?",
     [group.source, measure],
@@ -76,15 +81,17 @@ async function mergePoll(
     CREATE OR REPLACE TEMP TABLE staged AS
     SELECT r.seq, r.source, r.e, s.t, s.end_at, r.valid_at, r.value, r.published_at, r.arrived_at, r.ingested_at,
       CASE
+        ${contract ? "" : "WHEN true THEN 'unknown-measure'"}
+        WHEN r.e IS NULL THEN 'missing-entity'
         WHEN r.valid_at IS NULL THEN 'bad-date'
         WHEN r.valid_at < ${earliest} THEN 'out-of-range'
         WHEN r.valid_at >= r.arrived_at THEN 'in-the-future'
         WHEN s.t IS NULL THEN 'off-grid'
         WHEN s.end_at > r.arrived_at THEN 'step-not-over'
         WHEN r.value IS NULL THEN 'null-value'
-        WHEN r.value < ${contract.min} THEN 'below-minimum'
-        WHEN r.value > ${contract.max} THEN 'above-maximum'
-        ${contract.integer ? "WHEN r.value <> floor(r.value) THEN 'not-whole'" : ""}
+        WHEN r.value < ${contract?.min ?? 0} THEN 'below-minimum'
+        WHEN r.value > ${contract?.max ?? 0} THEN 'above-maximum'
+        ${contract?.integer ? "WHEN r.value <> floor(r.value) THEN 'not-whole'" : ""}
       END AS reason
     FROM raw_observations r LEFT JOIN steps s ON s.start_at = r.valid_at
     WHERE ${where}`);
@@ -94,28 +101,40 @@ async function mergePoll(
     SELECT *, row_number() OVER (PARTITION BY e, t ORDER BY seq DESC) AS rank,
            first_value(value) OVER (PARTITION BY e, t ORDER BY seq DESC) AS kept
     FROM staged WHERE reason IS NULL`);
-  const quarantined = await connection.run(`
-    INSERT INTO quarantine
-    SELECT s.source, 'observations', ${literal(measure)}, n.entity, s.valid_at, s.value, s.reason, NULL, NULL, s.arrived_at, s.ingested_at
-    FROM (SELECT source, e, valid_at, value, reason, arrived_at, ingested_at FROM staged WHERE reason IS NOT NULL
+  // What is read again to catch late rows is told once.
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE bad AS
+    SELECT DISTINCT ON (s.e, s.valid_at, s.value, s.reason) s.*, n.entity
+    FROM (SELECT seq, source, e, valid_at, value, reason, arrived_at, ingested_at FROM staged WHERE reason IS NOT NULL
           UNION ALL
-          SELECT source, e, valid_at, value, 'duplicate-conflict', arrived_at, ingested_at FROM ranked
+          SELECT seq, source, e, valid_at, value, 'duplicate-conflict', arrived_at, ingested_at FROM ranked
           WHERE rank > 1 AND value <> kept) s
     LEFT JOIN entities n USING (e)
     WHERE NOT EXISTS (
-      FROM quarantine q WHERE q.source = s.source AND q.reason = s.reason AND q.entity IS NOT DISTINCT FROM n.entity
-        AND q.valid_at IS NOT DISTINCT FROM s.valid_at AND q.value IS NOT DISTINCT FROM s.value)`);
+      FROM quarantine q WHERE q.source = s.source AND q.measure = ${literal(measure)} AND q.reason = s.reason
+        AND q.entity IS NOT DISTINCT FROM n.entity
+        AND q.valid_at IS NOT DISTINCT FROM s.valid_at AND q.value IS NOT DISTINCT FROM s.value)
+    ORDER BY s.seq`);
+  const quarantined = await connection.run(`
+    INSERT INTO quarantine
+    SELECT source, 'observations', ${literal(measure)}, entity, valid_at, value, reason, NULL, NULL, arrived_at, ingested_at
+    FROM bad ORDER BY seq`);
+  // History is taken as known when published, as far as the source's first complete read brought it, or where it
+  // lies before all that was there. Other old rows are late: nobody saw them before they came.
+  const history = `o.t IS NULL AND r.end_at + ${lag} <= COALESCE(c.first_read_at, 0) AND (
+          c.first_success_at IS NULL OR r.arrived_at <= c.first_success_at
+          OR r.t < (SELECT min(t) FROM observations WHERE measure = ${literal(measure)}))`;
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE incoming AS
     SELECT r.seq, r.e, r.t, r.value, r.ingested_at, o.value AS old_value, o.known_at AS old_known_at, o.basis AS old_basis,
       CASE
         WHEN r.published_at IS NOT NULL AND (o.t IS NULL OR r.published_at > o.known_at) THEN least(r.published_at, r.arrived_at)
-        WHEN o.t IS NULL AND r.end_at + ${lag} <= COALESCE(c.first_read_at, 0) THEN r.end_at + ${lag}
+        WHEN ${history} THEN r.end_at + ${lag}
         ELSE r.arrived_at
       END AS known_at,
       CASE
         WHEN r.published_at IS NOT NULL AND (o.t IS NULL OR r.published_at > o.known_at) THEN 'published'
-        WHEN o.t IS NULL AND r.end_at + ${lag} <= COALESCE(c.first_read_at, 0) THEN 'assumed'
+        WHEN ${history} THEN 'assumed'
         ELSE 'observed'
       END AS basis,
       CASE WHEN o.t IS NULL THEN 'new' WHEN o.value = r.value THEN 'same' ELSE 'changed' END AS state
@@ -150,8 +169,7 @@ async function mergePoll(
   const repeated = await connection.run(`
     DELETE FROM raw_observations r WHERE ${where} AND r.seq NOT IN (
       SELECT seq FROM incoming WHERE state <> 'same'
-      UNION ALL SELECT seq FROM staged WHERE reason IS NOT NULL
-      UNION ALL SELECT seq FROM ranked WHERE rank > 1 AND value <> kept)`);
+      UNION ALL SELECT seq FROM bad)`);
   await connection.run("INSERT OR REPLACE INTO merged VALUES (?, ?, ?)", [group.source, measure, last]);
   // A first read stages a million rows: kept, they would hold their memory for as long as the lake is open.
   await connection.run("DROP TABLE staged; DROP TABLE ranked; DROP TABLE incoming");

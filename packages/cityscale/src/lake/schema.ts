@@ -50,4 +50,9 @@ export const migrations: readonly string[] = [
            make_timestamptz(o.ingested_at * 1000) AS ingested_at
     FROM observations o JOIN entities n USING (e) JOIN steps s USING (t);
   `,
+  // Tells history from late rows. An older lake has no such instant; its last success is the nearest to it.
+  `
+  ALTER TABLE cursors ADD COLUMN first_success_at BIGINT;
+  UPDATE cursors SET first_success_at = last_success_at;
+  `,
 ];

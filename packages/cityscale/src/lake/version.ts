@@ -14,9 +14,12 @@ import { CityScaleError } from "../core/index.ts";
 import { type Connection, type Engine, literal, openEngine } from "./duckdb.ts";
 import type { Lake } from "./lake.ts";
 
-/** Tables of a dataset version and the order that makes equal data equal bytes. */
-const tables: readonly (readonly [name: string, order: string])[] = [
-  ["observations", "measure, e, t"],
+/**
+ * Tables of a dataset version and the order that makes equal data equal bytes. When this machine's clock saw a row
+ * is no part of the data: the same rows read again elsewhere are the same version.
+ */
+const tables: readonly (readonly [name: string, order: string, columns?: string])[] = [
+  ["observations", "measure, e, t", "* EXCLUDE (ingested_at)"],
   ["revisions", "measure, e, t, known_from"],
   ["entities", "e"],
   ["steps", "t"],
@@ -41,6 +44,9 @@ async function fileHash(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
+const idOf = (files: readonly string[]) =>
+  createHash("sha256").update(files.join("\n")).digest("hex").slice(0, 20);
+
 /** Exports the clean tables as Parquet; the folder appears whole or not at all. */
 export async function exportVersion(lake: Lake, root: string, knownAt: number): Promise<DatasetVersion> {
   const temporary = join(root, `.writing-${process.pid}-${Date.now()}`);
@@ -48,16 +54,17 @@ export async function exportVersion(lake: Lake, root: string, knownAt: number): 
   try {
     const rows: Record<string, number> = {};
     const hashes: string[] = [];
-    await lake.read(async (connection) => {
-      for (const [name, order] of tables) {
+    // One transaction: a merge that ends meanwhile is in all the tables or in none.
+    await lake.snapshot(async (connection) => {
+      for (const [name, order, columns = "*"] of tables) {
         const path = join(temporary, `${name}.parquet`);
         rows[name] = await connection.run(
-          `COPY (SELECT * FROM ${name} ORDER BY ${order}) TO ${literal(path)} (FORMAT parquet, COMPRESSION zstd)`,
+          `COPY (SELECT ${columns} FROM ${name} ORDER BY ${order}) TO ${literal(path)} (FORMAT parquet, COMPRESSION zstd)`,
         );
         hashes.push(`${name} ${await fileHash(path)}`);
       }
     });
-    const id = createHash("sha256").update(hashes.join("\n")).digest("hex").slice(0, 20);
+    const id = idOf(hashes);
     const version: DatasetVersion = { id, city: lake.city.id, knownAt, rows, folder: join(root, id) };
     if (existsSync(version.folder)) return version;
     writeFileSync(
@@ -79,25 +86,13 @@ export interface OpenedVersion {
 
 /**
  * Opens a dataset version with the lake's own table names, in a database of its own below `temporary` (a file,
- * so that what does not fit the memory limit can leave it). Throws ARTIFACT_DAMAGED on a changed file.
+ * so that what does not fit the memory limit can leave it). Throws ARTIFACT_DAMAGED on a changed or missing file.
  */
 export async function openVersion(
   folder: string,
   options: { memoryMb: number; threads: number; temporary: string },
 ): Promise<OpenedVersion> {
-  const manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8")) as {
-    knownAt: number;
-    files: string[];
-  };
-  for (const entry of manifest.files) {
-    const [name, hash] = entry.split(" ");
-    if ((await fileHash(join(folder, `${name}.parquet`))) !== hash) {
-      throw new CityScaleError(
-        "ARTIFACT_DAMAGED",
-        `dataset file ${name}.parquet in ${folder} does not match its checksum`,
-      );
-    }
-  }
+  const manifest = await checkedManifest(folder);
   mkdirSync(options.temporary, { recursive: true });
   const scratch = mkdtempSync(join(options.temporary, "version-"));
   let engine: Engine | undefined;
@@ -129,4 +124,24 @@ export async function openVersion(
     close();
     throw error;
   }
+}
+
+async function checkedManifest(folder: string): Promise<{ readonly knownAt: number }> {
+  const damaged = (what: string, cause?: unknown) =>
+    new CityScaleError("ARTIFACT_DAMAGED", `dataset version in ${folder}: ${what}`, { cause });
+  let manifest: { id: string; knownAt: number; files: string[] };
+  try {
+    manifest = JSON.parse(await readFile(join(folder, "manifest.json"), "utf8")) as typeof manifest;
+  } catch (error) {
+    throw damaged("manifest.json cannot be read", error);
+  }
+  if (idOf(manifest.files) !== manifest.id) throw damaged("manifest.json does not match its own checksum");
+  for (const entry of manifest.files) {
+    const [name, hash] = entry.split(" ");
+    const found = await fileHash(join(folder, `${name}.parquet`)).catch((error: unknown) => {
+      throw damaged(`${name}.parquet cannot be read`, error);
+    });
+    if (found !== hash) throw damaged(`${name}.parquet does not match its checksum`);
+  }
+  return manifest;
 }
