@@ -1,4 +1,4 @@
-import { type GenerativeCity, type RecordedCity, recordedPeriod, type Simulator, startSimulatorWorker, sydneyPedestrians } from "@cityscale/simulator";
+import { type GenerativeCity, type RecordedCity, recordedPeriod, type Simulator, startSimulatorProcess, startSimulatorWorker, sydneyPedestrians } from "@cityscale/simulator";
 import type { Clock } from "../core/index.ts";
 import type { City } from "../domain/index.ts";
 
@@ -21,11 +21,13 @@ export async function recordingsEnd(root: string, city: City): Promise<number> {
   return (await recordedPeriod(root, city.id)).toMs;
 }
 
-/** Starts the simulator in a thread of its own; `addresses` are the base addresses of the city's sources. */
+/** Starts the simulator beside the program; `addresses` are the base addresses of the city's sources. */
 export async function simulate(options: SimulationOptions): Promise<{ simulator: Simulator; addresses: Record<string, string> }> {
   const { city, recordings } = options;
   const served: RecordedCity | GenerativeCity = recordings === undefined ? generated.get(city.id)! : { recordings, city: city.id };
-  const simulator = await startSimulatorWorker({
+  // It stands in for somebody else's servers: a process of its own, where the clock can be followed from there.
+  const start = options.clock.spec.kind === "shared" ? startSimulatorWorker : startSimulatorProcess;
+  const simulator = await start({
     clock: options.clock.spec,
     city: served,
     ...(options.seed === undefined ? {} : { seed: options.seed }),
