@@ -25,6 +25,7 @@ import { createArtifactFolder, createRegistry, type Registry } from "../registry
 import { loadCity } from "./cities.ts";
 import { type CityRuntime, openCity } from "./city-runtime.ts";
 import { defineJobs, enqueueAsset } from "./job-kinds.ts";
+import { removeLeftovers } from "./leftovers.ts";
 import { isGenerated, recordingsEnd, simulate } from "./simulate.ts";
 
 export interface AppOptions {
@@ -102,6 +103,7 @@ export class App {
       const clock = options.clock ?? (await clockFor(config, cities, options.recordings));
       const owner = await claimFolder(config.home);
       closers.push(() => owner.release());
+      removeLeftovers(config.home);
       mkdirSync(join(config.home, "lakes"), { recursive: true });
       const database = await openDatabase(join(config.home, "metadata.sqlite"));
       closers.push(async () => database.close());

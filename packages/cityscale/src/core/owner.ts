@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { CityScaleError } from "./errors.ts";
@@ -65,6 +65,10 @@ export async function claimFolder(
     };
     // First of all, so that nobody takes the record of an owner that was killed for this one's.
     await write(record);
+    // A process that was killed within `atomicWrite` has left its temporary file.
+    for (const name of await readdir(folder)) {
+      if (/^\..+\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+    }
     await upgradeFolder(folder, options.steps);
     let released = false;
     return {

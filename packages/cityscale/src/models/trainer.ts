@@ -1,4 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CityScaleError, type ErrorCode, errorCodes } from "../core/index.ts";
 import type { CityDeclaration } from "../domain/index.ts";
@@ -38,8 +40,15 @@ export function trainInProcess(
 ): Promise<Trained> {
   return new Promise((resolve, reject) => {
     let child: ChildProcess;
+    let scratch: string | undefined;
+    // Whatever way the process ends, killed included, nothing of it stays.
+    const sweep = () => {
+      if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true });
+    };
     try {
       options.signal.throwIfAborted();
+      mkdirSync(order.temporary, { recursive: true });
+      scratch = mkdtempSync(join(order.temporary, "training-"));
       child = fork(fileURLToPath(new URL("./train-process.ts", import.meta.url)), {
         serialization: "advanced",
         // Two threads' heaps in place of eight: a training takes a third less memory, and no longer.
@@ -47,6 +56,7 @@ export function trainInProcess(
         stdio: ["ignore", "ignore", "pipe", "ipc"],
       });
     } catch (error) {
+      sweep();
       reject(error);
       return;
     }
@@ -74,12 +84,16 @@ export function trainInProcess(
         settle(() => reject(new CityScaleError(code, message.message)));
       }
     });
-    child.on("error", (error) => settle(() => reject(new CityScaleError("TRAINING_FAILED", "the training process cannot start", { cause: error }))));
+    child.once("exit", sweep);
+    child.on("error", (error) => {
+      if (child.pid === undefined) sweep();
+      settle(() => reject(new CityScaleError("TRAINING_FAILED", "the training process cannot start", { cause: error })));
+    });
     child.on("exit", (code, signal) =>
       settle(() =>
         reject(new CityScaleError("TRAINING_FAILED", `the training process ended with ${signal ?? `code ${code}`}${stderr ? `: ${stderr.trim()}` : ""}`)),
       ),
     );
-    child.send(order);
+    child.send({ ...order, temporary: scratch });
   });
 }
