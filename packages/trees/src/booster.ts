@@ -39,6 +39,8 @@ export class Booster {
   #bag: Int32Array;
   #outside: Int32Array;
   #bagCount: number;
+  /** 1 for own rows in the bag; undefined: all are. */
+  #inBag: Uint8Array | undefined;
   #gradientScale = 1;
   #hessianScale = 1;
   /** Scale of exact leaf sums. */
@@ -128,14 +130,22 @@ export class Booster {
     const draw = Math.floor(round / baggingFreq);
     if (this.iteration > 0 && round % baggingFreq !== 0) return;
     const key = streamKey(seed, 2, draw);
-    const inside: number[] = [];
-    const outside: number[] = [];
+    this.#inBag ??= new Uint8Array(this.#memory.data.rows);
+    const own = this.#bag.length + this.#outside.length;
+    const order = new Int32Array(own);
+    let inside = 0;
+    let last = own;
     this.#eachBlock(this.#memory.data.rows, (from, to) => {
-      for (let i = from; i < to; i++) (uniform(key, i) < baggingFraction ? inside : outside).push(i);
+      for (let i = from; i < to; i++) {
+        const drawn = uniform(key, i) < baggingFraction;
+        this.#inBag![i] = drawn ? 1 : 0;
+        if (drawn) order[inside++] = i;
+        else order[--last] = i;
+      }
     });
-    this.#bag = Int32Array.from(inside);
-    this.#outside = Int32Array.from(outside);
-    this.#bagCount = this.#sumOverTeam(inside.length);
+    this.#bag = order.subarray(0, inside);
+    this.#outside = order.subarray(inside);
+    this.#bagCount = this.#sumOverTeam(inside);
   }
 
   #sumOverTeam(own: number): number {
@@ -187,9 +197,8 @@ export class Booster {
   #quantise(treeNumber: number, k: number): void {
     const { data, weight, records, derivatives, blockSums } = this.#memory;
     const { constantHessian } = records;
-    const bagged = this.#outside.length > 0;
+    const inBag = this.#inBag;
     const key = streamKey(this.#params.seed, 3, treeNumber);
-    const bagKey = this.#bagKey();
     const g = this.#g;
     const h = this.#h;
     this.#eachBlock(data.rows, (from, to, block) => {
@@ -206,7 +215,7 @@ export class Booster {
       let sumG = 0;
       let sumH = 0;
       for (let i = 0; i < n; i++) {
-        if (bagged && uniform(bagKey, from + i) >= this.#params.baggingFraction) continue;
+        if (inBag && inBag[from + i] === 0) continue;
         sumG += Math.abs(g[i]!);
         sumH += h[i]!;
       }
@@ -233,12 +242,6 @@ export class Booster {
         }
       }
     });
-  }
-
-  #bagKey(): number {
-    const { baggingFreq, seed } = this.#params;
-    const round = this.#plan.startIteration + this.iteration;
-    return baggingFreq > 0 ? streamKey(seed, 2, Math.floor(round / baggingFreq)) : 0;
   }
 
   /** Gradient and hessian of rows [from, to) into the block arrays, before weights. */

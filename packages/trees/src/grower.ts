@@ -1,6 +1,6 @@
 import type { DatasetParts } from "./dataset.ts";
 import type { Records } from "./histogram.ts";
-import { type AddRows, makeAddRows } from "./kernels.ts";
+import { type HistogramKernel, makeKernel } from "./kernels.ts";
 import { addColumn } from "./layout.ts";
 import type { ResolvedParams } from "./params.ts";
 import { sampleIndices, streamKey } from "./random.ts";
@@ -14,8 +14,9 @@ export interface GrowerMemory {
   readonly records: Records;
   /** Where WebAssembly kernels find records, rows and scratch; undefined: plain kernels. */
   readonly wasm: WasmMemory | undefined;
-  /** Byte offset of a cache line per worker, for kernels. */
-  readonly sink: number;
+  /** Byte offset of room for the workers' kernels, and how much each has. */
+  readonly spare: number;
+  readonly spareSize: number;
   /** Row numbers in leaf order, each worker its own stretch. */
   readonly rows: Int32Array;
   /** One scratch histogram per worker: workers x scratchSize. */
@@ -53,7 +54,7 @@ export class Grower {
   readonly finder: SplitFinder;
   /** This worker's rows in leaf order, and room to partition them. */
   readonly rows: Int32Array;
-  readonly #addRows: AddRows;
+  readonly #kernel: HistogramKernel;
   readonly #spare: Int32Array;
   readonly #table = new Uint8Array(256);
   readonly leaves: Leaf[] = [];
@@ -96,13 +97,13 @@ export class Grower {
     this.#scratch = memory.scratch.subarray(team.index * scratchSize, (team.index + 1) * scratchSize);
     this.finder = new SplitFinder(params, data.mappers, memory.records.unit, memory.records.constantHessian);
     this.rows = memory.rows.subarray(firstRow, firstRow + ownRows);
-    this.#addRows = makeAddRows(
-      memory.records,
-      this.rows,
-      this.#scratch,
-      memory.wasm,
-      memory.sink + team.index * 64,
-    );
+    this.#kernel = makeKernel({
+      records: memory.records,
+      rows: this.rows,
+      scratch: this.#scratch,
+      memory: memory.wasm,
+      spare: memory.spare + team.index * memory.spareSize,
+    });
     this.#spare = new Int32Array(ownRows);
     this.#offsets = new Int32Array(data.mappers.length);
   }
@@ -115,7 +116,7 @@ export class Grower {
     root.slot = 0;
     const canSplit = this.#maySplit(root);
     this.#scratch.fill(0);
-    this.#addRows(0, own);
+    this.#kernel.addRows(0, own);
     this.#team.barrier();
     root.packed = this.#total();
     if (canSplit) {
@@ -155,6 +156,8 @@ export class Grower {
       featureFraction < 1
         ? sampleIndices(this.#treeKey, all, Math.max(1, Math.round(all.length * featureFraction)))
         : all;
+    const { places } = this.#memory.records.layout;
+    this.#kernel.use(new Set(this.#treeColumns.map((f) => places[f]!.byte)));
     this.#deal();
   }
 
@@ -325,7 +328,7 @@ export class Grower {
     large.slot = leaf.slot;
     small.slot = other;
     this.#scratch.fill(0);
-    this.#addRows(small.begin, small.begin + small.own);
+    this.#kernel.addRows(small.begin, small.begin + small.own);
     this.#team.barrier();
     this.#merge(small.slot, large.slot);
     if (this.#maySplit(left)) this.#search(left, 0);

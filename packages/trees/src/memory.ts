@@ -1,5 +1,6 @@
 import type { DatasetParts } from "./dataset.ts";
 import type { GrowerMemory } from "./grower.ts";
+import { spareBytes } from "./kernels.ts";
 import { layOut, writeRecords } from "./layout.ts";
 import type { ResolvedParams } from "./params.ts";
 import { splitSize } from "./split.ts";
@@ -98,8 +99,9 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
   const { scratchSize } = layout;
   const binWords = Math.ceil(layout.bytes.length / 4);
   const stride = binWords + (constantHessian ? 1 : 2);
+  const spareSize = spareBytes(layout.bytes.length);
   const kernel = new KernelMemory(
-    [rows * stride * 4, rows * 4, workers * scratchSize * 8, workers * 64],
+    [rows * stride * 4, rows * 4, workers * scratchSize * 8, workers * spareSize],
     shared,
     plan.plainKernels,
   );
@@ -120,7 +122,8 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
       layout,
     },
     wasm: kernel.wasm,
-    sink: kernel.offsets[3]!,
+    spare: kernel.offsets[3]!,
+    spareSize,
     rows: new Int32Array(kernel.buffer, kernel.offsets[1]!, rows),
     scratch: new Float64Array(kernel.buffer, kernel.offsets[2]!, workers * scratchSize),
     splits: floats(workers * 2 * splitSize),

@@ -117,6 +117,12 @@ export class Body {
     body();
     return this.op(0x0b);
   }
+  if(): this {
+    return this.op(0x04, 0x40);
+  }
+  end(): this {
+    return this.op(0x0b);
+  }
   breakIf(depth: number): this {
     return this.op(0x0d, depth);
   }
