@@ -98,7 +98,8 @@ export class Connection implements Disposable {
     values: DuckDBValue[] | undefined,
     make: (length: number) => T,
   ): Promise<{ names: string[]; columns: T[]; rows: number }> {
-    const result = await this.#connection.stream(
+    // Not streamed: a stream that fails half-way just ends, and half an answer would pass for a whole one.
+    const result = await this.#connection.run(
       `SELECT COALESCE(CAST(COLUMNS(*) AS ${type}), 'NaN'::${type}) FROM (${sql})`,
       values,
     );
@@ -122,6 +123,7 @@ export class Connection implements Disposable {
   /**
    * Writes each row of a statement into the columns given by name, at the place that its `position` column tells:
    * no sort in the engine, and one chunk in memory at a time. NULL becomes NaN.
+   * Throws when not exactly every place was filled: a stream that fails half-way (out of memory) just ends.
    */
   async fill(
     sql: string,
@@ -133,6 +135,7 @@ export class Connection implements Disposable {
       const type = column instanceof Float32Array ? "FLOAT" : "DOUBLE";
       return `COALESCE(CAST("${name}" AS ${type}), 'NaN'::${type})`;
     });
+    let filled = 0;
     const result = await this.#connection.stream(
       `SELECT CAST("${position}" AS DOUBLE), ${cast.join(", ")} FROM (${sql})`,
     );
@@ -142,12 +145,17 @@ export class Connection implements Disposable {
       chunk = await result.fetchChunk()
     ) {
       const count = chunk.rowCount;
+      filled += count;
       const { items: places } = chunk.getColumnVector(0) as unknown as RawVector;
       for (let c = 0; c < targets.length; c++) {
         const { items } = chunk.getColumnVector(c + 1) as unknown as RawVector;
         const target = targets[c]!;
         for (let i = 0; i < count; i++) target[places[i]!] = items[i]!;
       }
+    }
+    const wanted = targets[0]?.length ?? 0;
+    if (filled !== wanted) {
+      throw new Error(`a query gave ${filled} of ${wanted} rows; the engine's memory limit may be too small`);
     }
   }
 
