@@ -1,0 +1,47 @@
+import { existsSync } from "node:fs";
+import { expect, test } from "vitest";
+import { withFolder } from "../core/folder.ts";
+import { checkFolder } from "./invariants.ts";
+import { type Aim, type Kill, Killing } from "./killing.ts";
+
+/** One kill for each step of the loop, and one for the training process alone. */
+const aims: Aim[] = [
+  "append",
+  "merge",
+  "open",
+  "export",
+  "trainer",
+  "training",
+  "artifact",
+  "version",
+  "promotion",
+  "batch",
+];
+
+test.skipIf(!existsSync("/proc/self/environ"))(
+  "ten kills at every stage lose nothing, double nothing and leave nothing half-written",
+  () =>
+    withFolder(async (folder) => {
+      const killing = await Killing.open(folder, 7);
+      try {
+        const kills: Kill[] = [];
+        for (const aim of aims) kills.push(await killing.kill(aim));
+        await killing.finish();
+        expect(await killing.orphans()).toEqual([]);
+        const { violations, seen } = await checkFolder(killing.home, killing.address, killing.now);
+        expect(violations, JSON.stringify(kills)).toEqual([]);
+        expect(seen["observations"]).toBeGreaterThan(8 * 24 * 100);
+        expect(seen["batches"]).toBeGreaterThan(1);
+        expect(seen["versions"]).toBeGreaterThan(2);
+        expect(seen["runs failed"]).toBeGreaterThan(1);
+        const struck = new Set(kills.flatMap((kill) => kill.struck));
+        for (const stage of ["append", "merge", "training", "batch"]) expect([...struck]).toContain(stage);
+        expect(kills.find((kill) => kill.aim === "trainer")?.said.join()).toMatch(
+          /TRAINING_FAILED .*SIGKILL/,
+        );
+      } finally {
+        await killing.close();
+      }
+    }),
+  120_000,
+);
