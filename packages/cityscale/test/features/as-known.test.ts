@@ -1,0 +1,173 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type City, type CityDeclaration, parseDuration } from "../../src/domain/index.ts";
+import { buildFeatures, createView, type FeatureRequest, type FeatureSet } from "../../src/features/index.ts";
+import type { Connection } from "../../src/lake/index.ts";
+import { leadsOf } from "../../src/models/index.ts";
+import { dayMs, hourMs, openLake, poll, randomOf, smallCity } from "../lake/support.ts";
+import { differences, numbersOf, rowsOf } from "./compare.ts";
+import { awkwardWorld } from "./world.ts";
+
+const places: Partial<CityDeclaration>[] = [
+  { timeZone: "Europe/Paris" },
+  { timeZone: "Australia/Adelaide" },
+  { timeZone: "America/New_York", targets: { walkers: { horizon: "9d" } } },
+  { timeZone: "Australia/Sydney", step: "1d", targets: { walkers: { horizon: "14d" } } },
+  { timeZone: "Australia/Lord_Howe", step: "6h", targets: { walkers: { horizon: "3d" } } },
+];
+
+interface Seen {
+  readonly origin: number;
+  readonly exact: FeatureSet;
+}
+
+function ask(
+  connection: Connection,
+  city: City,
+  lagMs: number,
+  origins: readonly number[],
+  path: "fast" | "exact",
+) {
+  const target = city.targets["walkers"]!;
+  const request: FeatureRequest = {
+    origins: Float64Array.from(origins),
+    leads: Int32Array.from(origins, (origin) => leadsOf(city, origin, target.horizon)),
+    lagMs,
+    weather: "issued",
+    path,
+    onlyWithTarget: false,
+  };
+  return buildFeatures(connection, city, createView(city, target, lagMs), request);
+}
+
+/** Feeds a lake read by read and asks it now and then, as a lake that ends there would be asked. */
+async function live(place: Partial<CityDeclaration>, seed: number) {
+  const random = randomOf(seed);
+  const city = smallCity({
+    measures: {
+      walkers: { kind: "flow", from: "counts", contract: { stuckZeros: place.step === "1d" ? "3d" : "6h" } },
+    },
+    ...place,
+  });
+  const lagMs = [0, 2 * hourMs, 26 * hourMs][seed % 3]!;
+  const { lake, clock } = await openLake(city, {
+    threads: 1,
+    lagMs: new Map([
+      ["counts", lagMs],
+      ["weather", 0],
+    ]),
+  });
+  const start = Date.UTC(2024, 7, 12);
+  const polls = awkwardWorld(city, seed, start, parseDuration(city.step) >= dayMs ? 160 : 75, lagMs);
+  const seen: Seen[] = [];
+  const asked = new Set(Array.from({ length: 3 }, () => Math.floor(polls.length * (0.1 + 0.85 * random()))));
+  for (const [number, { at, counts, weather }] of polls.entries()) {
+    clock.set(at);
+    await poll(lake, "counts", counts);
+    await poll(lake, "weather", weather);
+    if (!asked.has(number)) continue;
+    // At the moment of the read, and at any later moment before the next one.
+    const origin = seen.length === 0 ? at : at + random() * ((polls[number + 1]?.at ?? at + dayMs) - at - 1);
+    clock.set(origin);
+    seen.push({
+      origin,
+      exact: await lake.read((connection) => ask(connection, city, lagMs, [origin], "exact")),
+    });
+  }
+  clock.advance(40 * dayMs);
+  return { city, lake, lagMs, seen };
+}
+
+test("late rows, corrections, events and a backfill do not change what an earlier origin saw", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 0, max: 1_000_000 }),
+      fc.constantFrom(...places),
+      async (seed, place) => {
+        const { city, lake, lagMs, seen } = await live(place, seed);
+        try {
+          const origins = seen.map(({ origin }) => origin);
+          const again = (at: readonly number[], path: "fast" | "exact") =>
+            lake.read((connection) => ask(connection, city, lagMs, at, path));
+          const all = await again(origins, "fast");
+          for (const [i, then] of seen.entries()) {
+            expect(then.exact.rows).toBeGreaterThan(0);
+              expect(differences(then.exact, rowsOf(all, i))).toEqual([]);
+            expect(differences(then.exact, await again([origins[i]!], "exact"))).toEqual([]);
+          }
+        } finally {
+          await lake.close();
+        }
+      },
+    ),
+    { numRuns: 3, seed: 20_240_812, endOnFailure: true },
+  );
+}, 120_000);
+
+describe("in one awkward world", () => {
+  let world: Awaited<ReturnType<typeof live>>;
+  beforeAll(async () => {
+    world = await live(places[0]!, 7);
+  });
+  afterAll(() => world.lake.close());
+
+  /** Changes the lake, looks at it, and takes the change back. */
+  const undone = (work: (connection: Connection) => Promise<void>) =>
+    world.lake.read(async (connection) => {
+      await connection.run("BEGIN TRANSACTION");
+      try {
+        await work(connection);
+      } finally {
+        await connection.run("ROLLBACK");
+      }
+    });
+
+  test("no feature changes when all that became known after the origin is deleted", async () => {
+    const { city, lagMs, seen } = world;
+    const { origin, exact } = seen[1]!;
+    const known = Math.floor(origin);
+    await undone(async (connection) => {
+      const gone = [
+        `observations WHERE t >= ${city.grid.stepAt(origin - lagMs)}`,
+        `weather WHERE known_at > ${known}`,
+        `events WHERE known_at > ${known}`,
+      ];
+      for (const rows of gone) expect(await connection.run(`DELETE FROM ${rows}`)).toBeGreaterThan(0);
+      expect(differences(exact, await ask(connection, city, lagMs, [origin], "exact"))).toEqual([]);
+      expect(differences(exact, await ask(connection, city, lagMs, [origin], "fast"))).toEqual([]);
+    });
+  });
+
+  test("today's table filtered by date would show an origin other features than it saw", async () => {
+    const { city, lagMs, seen } = world;
+    const columns = new Set<string>();
+    await undone(async (connection) => {
+      await connection.run("UPDATE observations SET known_at = 0");
+      await connection.run("DELETE FROM revisions");
+      await connection.run(
+        "DELETE FROM events x WHERE known_at < (SELECT max(known_at) FROM events y WHERE y.id = x.id)",
+      );
+      await connection.run("UPDATE events SET known_at = 0");
+      for (const { origin, exact } of seen) {
+        for (const line of differences(exact, await ask(connection, city, lagMs, [origin], "exact"))) {
+          columns.add(line.split(":")[0]!);
+        }
+      }
+    });
+    expect([...columns]).toEqual(
+      expect.arrayContaining(["(expectation)", "level_1d", "city_1d", "r_day_1", "y_week_1", "events_near"]),
+    );
+  });
+
+  test("every feature moves that can, so that equal ones say something", () => {
+    const values = new Map<string, Set<number>>();
+    for (const { exact } of world.seen) {
+      for (const [name, numbers] of numbersOf(exact)) {
+        values.set(name, new Set([...(values.get(name) ?? []), ...Array.from(numbers)]));
+      }
+    }
+    // The world has one longitude, no year behind it and no Christmas.
+    const still = [...values].flatMap(([name, set]) => (set.size === 1 ? [name] : []));
+    expect(still.sort()).toEqual(["(weather issued)", "days_to_christmas", "lon", "r_year", "r_year_week"]);
+  });
+});
