@@ -71,6 +71,8 @@ export async function startSimulatorProcess(options: SimulatorOptions): Promise<
     },
     end: async () => {
       const ended = new Promise((resolve) => child.once("exit", resolve));
+      // Waited for: without this the caller's process could end, or hang as if it had nothing left to do.
+      child.ref();
       child.kill("SIGKILL");
       await ended;
     },
