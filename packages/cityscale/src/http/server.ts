@@ -6,6 +6,7 @@ import { guard } from "./auth.ts";
 import { clientError, frameworkError, handleErrors } from "./errors.ts";
 import { createExporter } from "./export.ts";
 import { describeApi } from "./openapi.ts";
+import { backupRoutes } from "./routes/backups.ts";
 import { cityRoutes } from "./routes/cities.ts";
 import { forecastRoutes } from "./routes/forecasts.ts";
 import { jobRoutes } from "./routes/jobs.ts";
@@ -75,6 +76,7 @@ export async function createHttp(app: App): Promise<FastifyInstance> {
   modelRoutes(http, app);
   jobRoutes(http, app);
   keyRoutes(http, app);
+  backupRoutes(http, app);
   await http.ready();
   return http;
 }
