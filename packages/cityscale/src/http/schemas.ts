@@ -104,6 +104,14 @@ export function isoTimes<T>(value: T): IsoTimes<T> {
   return out as IsoTimes<T>;
 }
 
+/** Leaves the long tables by lead and by entity out of scores, however deep they lie: lists stay short. */
+export function brief<T>(value: T): T {
+  if (Array.isArray(value)) return value.map(brief) as T;
+  if (value === null || typeof value !== "object") return value;
+  const kept = Object.entries(value).filter(([key]) => key !== "byLead" && key !== "byEntity");
+  return Object.fromEntries(kept.map(([key, inner]) => [key, brief(inner)])) as T;
+}
+
 export function iso(ms: number): string {
   return new Date(ms).toISOString();
 }

@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { type Simulator, startSimulator } from "@cityscale/simulator";
 import type { FastifyInstance } from "fastify";
 import { App } from "../../src/app/index.ts";
-import { createManualClock, type Log, type ManualClock, readConfig, silentLog } from "../../src/core/index.ts";
+import {
+  createManualClock,
+  type Log,
+  type ManualClock,
+  readConfig,
+  silentLog,
+} from "../../src/core/index.ts";
 import type { CityDeclaration } from "../../src/domain/index.ts";
 import { createHttp, listen } from "../../src/http/index.ts";
 import { arcgis, eventsCsv, openMeteo, publicHolidays } from "../../src/sources/index.ts";
@@ -24,7 +30,13 @@ const declaration: CityDeclaration = {
     counts: arcgis({
       service: "Automatic_Hourly_Pedestrian_Count",
       fields: { entity: "Location_code", name: "Location_Name", time: "Date", value: "TotalCount" },
-      places: { service: "Pedestrian_Count_Sites", entity: "Location_code", name: "Location_Name", opened: "Installed", retired: "Retired" },
+      places: {
+        service: "Pedestrian_Count_Sites",
+        entity: "Location_code",
+        name: "Location_Name",
+        opened: "Installed",
+        retired: "Retired",
+      },
       publicationLag: "13m",
     }),
     weather: openMeteo(),
@@ -39,7 +51,9 @@ const declaration: CityDeclaration = {
       training: { maxRows: 20_000, trees: 40, testWindow: "7d", calibrationWindow: "14d" },
     },
   },
-  attribution: [{ publisher: "Ville de Littleton – Données", licence: "CC BY 4.0", url: "https://data.example.org" }],
+  attribution: [
+    { publisher: "Ville de Littleton – Données", licence: "CC BY 4.0", url: "https://data.example.org" },
+  ],
 };
 
 export interface TestApp extends AsyncDisposable {
@@ -71,7 +85,10 @@ export async function openTestApp(options: { basePath?: string; log?: Log } = {}
       logLevel: "silent",
       ...(options.basePath === undefined ? {} : { basePath: options.basePath }),
       sources: Object.fromEntries(
-        ["counts", "weather", "events"].map((name) => [name, simulator.sources[name] ?? Object.values(simulator.sources)[0]!]),
+        ["counts", "weather", "events"].map((name) => [
+          name,
+          simulator.sources[name] ?? Object.values(simulator.sources)[0]!,
+        ]),
       ),
     },
   });
@@ -79,7 +96,11 @@ export async function openTestApp(options: { basePath?: string; log?: Log } = {}
   const http = await createHttp(app);
   const address = await listen(http, app);
   return {
-    app, http, clock, address, home,
+    app,
+    http,
+    clock,
+    address,
+    home,
     [Symbol.asyncDispose]: async () => {
       await http.close();
       await app.stop(1_000);

@@ -4,7 +4,7 @@ import { type App, enqueueAsset } from "../../app/index.ts";
 import { CityScaleError, type ErrorCode, errorCodes } from "../../core/index.ts";
 import { type Job, lanes } from "../../jobs/index.ts";
 import { addEndpoint } from "../endpoint.ts";
-import { instantOrDate, iso, isoTimes, limitOf, periodOf, time, word } from "../schemas.ts";
+import { brief, instantOrDate, iso, isoTimes, limitOf, periodOf, time, word } from "../schemas.ts";
 
 const states = ["queued", "running", "succeeded", "failed", "cancelled"] as const;
 const errorCode = z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]);
@@ -87,7 +87,9 @@ export function jobRoutes(http: FastifyInstance, app: App): void {
       before: word.optional().describe("Id of the last job of the page before"),
     }),
     answer: z.object({ jobs: z.array(jobSchema) }),
-    handle: async ({ query }) => ({ jobs: (await app.jobs.list(given(query))).map(jobAnswer) }),
+    handle: async ({ query }) => ({
+      jobs: (await app.jobs.list(given(query))).map((job) => brief(jobAnswer(job))),
+    }),
   });
 
   addEndpoint(http, {
@@ -190,7 +192,7 @@ export function jobRoutes(http: FastifyInstance, app: App): void {
     }),
     answer: z.object({ runs: z.array(runSchema) }),
     handle: async ({ query }) => ({
-      runs: (await app.registry.runs.list(given(query))).map((run) => isoTimes(run)),
+      runs: (await app.registry.runs.list(given(query))).map((run) => brief(isoTimes(run))),
     }),
   });
 

@@ -4,7 +4,7 @@ import type { App } from "../../app/index.ts";
 import { CityScaleError } from "../../core/index.ts";
 import type { ModelVersion } from "../../registry/index.ts";
 import { addEndpoint } from "../endpoint.ts";
-import { instantOrDate, iso, isoTimes, limitOf, msOf, reason, time, word } from "../schemas.ts";
+import { brief, instantOrDate, iso, isoTimes, limitOf, msOf, reason, time, word } from "../schemas.ts";
 
 const versionSchema = z.object({
   city: z.string(),
@@ -83,12 +83,13 @@ export function modelRoutes(http: FastifyInstance, app: App): void {
     path: "/v1/models",
     access: "viewer",
     tag,
-    summary: "Model versions with their aliases and scores, newest first",
+    summary:
+      "Model versions with their aliases and scores (by lead and entity: ask for one version), newest first",
     query: z.strictObject({ ...cityAndTarget, limit: limitOf(50, 1000) }),
     answer: z.object({ models: z.array(versionSchema) }),
     handle: async ({ query }) => {
       const versions = await registry.versions.list({ ...filterOf(query), limit: query.limit });
-      return { models: await Promise.all(versions.map(describe)) };
+      return { models: await Promise.all(versions.map(async (model) => brief(await describe(model)))) };
     },
   });
 

@@ -19,6 +19,7 @@ export function systemRoutes(http: FastifyInstance, app: App): void {
 
   // Forecasts never go away: once ready means ready, and a probe costs nothing.
   let ready = false;
+  let looking: Promise<string | null> | null = null;
   addEndpoint(http, {
     method: "GET",
     path: "/readyz",
@@ -28,7 +29,10 @@ export function systemRoutes(http: FastifyInstance, app: App): void {
     answer: z.object({ status: z.literal("ready") }),
     handle: async () => {
       if (!ready) {
-        const missing = await app.ready();
+        looking ??= app.ready().finally(() => {
+          looking = null;
+        });
+        const missing = await looking;
         if (missing !== null) throw new CityScaleError("NOT_READY", missing);
         ready = true;
       }

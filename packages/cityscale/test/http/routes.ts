@@ -1,0 +1,41 @@
+/** Every documented route with who may call it: the document, the keys and the answers are held against this. */
+export const routes = [
+  ["GET", "/healthz", "open"],
+  ["GET", "/readyz", "open"],
+  ["GET", "/metrics", "open"],
+  ["GET", "/v1/cities", "viewer"],
+  ["GET", "/v1/cities/{city}", "viewer"],
+  ["GET", "/v1/cities/{city}/entities", "viewer"],
+  ["GET", "/v1/cities/{city}/observations", "viewer"],
+  ["GET", "/v1/cities/{city}/observations.csv", "viewer"],
+  ["GET", "/v1/cities/{city}/observations.parquet", "viewer"],
+  ["GET", "/v1/cities/{city}/forecasts", "viewer"],
+  ["GET", "/v1/cities/{city}/forecasts.csv", "viewer"],
+  ["GET", "/v1/cities/{city}/forecasts.parquet", "viewer"],
+  ["GET", "/v1/cities/{city}/batches", "viewer"],
+  ["GET", "/v1/cities/{city}/live-scores", "viewer"],
+  ["GET", "/v1/cities/{city}/quality", "viewer"],
+  ["GET", "/v1/cities/{city}/freshness", "viewer"],
+  ["POST", "/v1/predict", "viewer"],
+  ["GET", "/v1/models", "viewer"],
+  ["GET", "/v1/models/{city}/{target}/{version}", "viewer"],
+  ["GET", "/v1/models/history", "viewer"],
+  ["GET", "/v1/models/champion", "viewer"],
+  ["POST", "/v1/models/promote", "operator"],
+  ["POST", "/v1/models/rollback", "operator"],
+  ["GET", "/v1/runs", "viewer"],
+  ["GET", "/v1/runs/{id}", "viewer"],
+  ["GET", "/v1/jobs", "viewer"],
+  ["GET", "/v1/jobs/{id}", "viewer"],
+  ["POST", "/v1/jobs", "operator"],
+  ["DELETE", "/v1/jobs/{id}", "operator"],
+  ["GET", "/v1/keys", "admin"],
+  ["POST", "/v1/keys", "admin"],
+  ["DELETE", "/v1/keys/{id}", "admin"],
+  ["GET", "/v1/audit", "admin"],
+  ["POST", "/v1/backup", "admin"],
+] as const;
+
+/** A path that one of the routes takes, with names that nothing has. */
+export const pathOf = (pattern: string) =>
+  pattern.replace(/\{(\w+)\}/g, (_, name: string) => (name === "version" ? "1" : "nothing"));
