@@ -1,139 +1,118 @@
-import { categoricalFlag, defaultLeftFlag, goesLeft, missingMask, missingNaN, type Tree } from "./tree.ts";
+import { chunkRows, ForestKernel, isPlain } from "./forest-kernel.ts";
+import { goesLeft, type Tree } from "./tree.ts";
 import type { Column } from "./types.ts";
+import { wasmApi } from "./wasm-api.ts";
 
-const chunk = 128;
-
-/**
- * Trees flattened for prediction: the nodes of all trees in a few arrays, a child below zero being ~leaf of the
- * flat leaf values. A node that is not a plain "v <= threshold, NaN to one side" goes through its tree.
- */
+/** Trees ready for prediction: plain ones through a WebAssembly kernel where there is one, others node by node. */
 export class FlatForest {
   readonly #outputs: number;
-  readonly #float32: boolean;
   readonly #columns: number;
-  readonly #feature: Int32Array;
-  readonly #threshold: Float64Array;
-  /** Children of node n: 2n (left), 2n + 1 (right). */
-  readonly #children: Int32Array;
-  /** 0 or 1: where NaN goes; 2: ask the tree. */
-  readonly #missing: Uint8Array;
-  readonly #values: Float64Array;
-  readonly #roots: Int32Array;
+  readonly #float32: boolean;
   readonly #trees: readonly Tree[];
-  readonly #treeOf: Int32Array;
-  readonly #nodeStart: Int32Array;
-  readonly #leafStart: Int32Array;
+  /** Made on first use; a model may never predict. */
+  #made: { readonly kernel: ForestKernel | undefined; readonly lane: Int32Array } | undefined;
 
   /** @param float32 round every sum to float32, as XGBoost does */
   constructor(trees: readonly Tree[], outputs: number, columns: number, float32: boolean) {
-    this.#float32 = float32;
+    this.#trees = trees;
     this.#outputs = outputs;
     this.#columns = columns;
-    this.#trees = trees;
-    const nodes = trees.reduce((n, tree) => n + tree.leaves - 1, 0);
-    const leaves = trees.reduce((n, tree) => n + tree.leaves, 0);
-    this.#feature = new Int32Array(nodes);
-    this.#threshold = new Float64Array(nodes);
-    this.#children = new Int32Array(nodes * 2);
-    this.#missing = new Uint8Array(nodes);
-    this.#values = new Float64Array(leaves);
-    this.#roots = new Int32Array(trees.length);
-    this.#treeOf = new Int32Array(nodes);
-    this.#nodeStart = new Int32Array(trees.length);
-    this.#leafStart = new Int32Array(trees.length);
-    let node = 0;
-    let leaf = 0;
-    trees.forEach((tree, t) => {
-      this.#nodeStart[t] = node;
-      this.#leafStart[t] = leaf;
-      this.#roots[t] = tree.leaves > 1 ? node : ~leaf;
-      for (let n = 0; n + 1 < tree.leaves; n++) {
-        const flags = tree.flags[n]!;
-        this.#feature[node + n] = tree.feature[n]!;
-        this.#threshold[node + n] = tree.threshold[n]!;
-        this.#treeOf[node + n] = t;
-        const left = tree.left[n]!;
-        const right = tree.right[n]!;
-        this.#children[2 * (node + n)] = left >= 0 ? node + left : ~(leaf + ~left);
-        this.#children[2 * (node + n) + 1] = right >= 0 ? node + right : ~(leaf + ~right);
-        const plain = (flags & categoricalFlag) === 0 && (flags & missingMask) === missingNaN;
-        this.#missing[node + n] = plain ? (flags & defaultLeftFlag ? 0 : 1) : 2;
+    this.#float32 = float32;
+  }
+
+  /** The kernel over plain trees, and each tree's number in it (-1: not there). */
+  #kernel(): { readonly kernel: ForestKernel | undefined; readonly lane: Int32Array } {
+    if (this.#made) return this.#made;
+    const plain = this.#trees.filter(isPlain);
+    let next = 0;
+    const lane = Int32Array.from(this.#trees, (tree) => (isPlain(tree) ? next++ : -1));
+    let kernel: ForestKernel | undefined;
+    if (wasmApi && plain.length > 0) {
+      try {
+        kernel = new ForestKernel(wasmApi, plain, this.#columns);
+      } catch (error) {
+        // A page's security policy may forbid WebAssembly; anything else is a mistake here.
+        if (!(error instanceof wasmApi.CompileError)) throw error;
       }
-      this.#values.set(tree.leafValue, leaf);
-      node += tree.leaves - 1;
-      leaf += tree.leaves;
-    });
+    }
+    if (!kernel) lane.fill(-1);
+    this.#made = { kernel, lane };
+    return this.#made;
   }
 
   /** Adds every tree's value to `out` (rows x outputs), whose start values are already there. */
   predict(columns: readonly Column[], rows: number, out: Float64Array): void {
-    const f = this.#columns;
-    const block = new Float64Array(chunk * f);
     const outputs = this.#outputs;
     const float32 = this.#float32;
-    for (let from = 0; from < rows; from += chunk) {
-      const n = Math.min(chunk, rows - from);
-      fillBlock(columns, from, n, f, block);
-      for (let t = 0; t < this.#roots.length; t++) {
-        const k = t % outputs;
-        for (let i = 0; i < n; i++) {
-          const at = (from + i) * outputs + k;
-          const sum = out[at]! + this.#values[this.#walk(this.#roots[t]!, block, i * f)]!;
-          out[at] = float32 ? Math.fround(sum) : sum;
+    this.#eachChunk(columns, rows, (from, n, t, leafOf) => {
+      const values = this.#trees[t]!.leafValue;
+      for (let i = 0, at = from * outputs + (t % outputs); i < n; i++, at += outputs) {
+        const sum = out[at]! + values[leafOf[i]!]!;
+        out[at] = float32 ? Math.fround(sum) : sum;
+      }
+    });
+  }
+
+  /** Leaf of each tree for each row: rows x trees, row-major. */
+  leaves(columns: readonly Column[], rows: number): Int32Array {
+    const trees = this.#trees.length;
+    const out = new Int32Array(rows * trees);
+    this.#eachChunk(columns, rows, (from, n, t, leafOf) => {
+      for (let i = 0; i < n; i++) out[(from + i) * trees + t] = leafOf[i]!;
+    });
+    return out;
+  }
+
+  /** Calls `visit` for each chunk of rows and each tree, in order, with the leaf of each row. */
+  #eachChunk(
+    columns: readonly Column[],
+    rows: number,
+    visit: (from: number, n: number, t: number, leafOf: Int32Array) => void,
+  ): void {
+    const { kernel, lane } = this.#kernel();
+    const f = this.#columns;
+    const leafOf = new Int32Array(chunkRows);
+    const block = lane.includes(-1) ? new Float64Array(chunkRows * f) : undefined;
+    for (let from = 0; from < rows; from += chunkRows) {
+      const n = Math.min(chunkRows, rows - from);
+      if (kernel) for (let c = 0; c < f; c++) kernel.setColumn(c, columns[c]!, from, n);
+      if (block) fillBlock(columns, from, n, f, block);
+      for (let t = 0; t < this.#trees.length; t++) {
+        if (lane[t]! >= 0 && kernel) {
+          kernel.walkBlock(lane[t]!);
+          kernel.leaves(n, leafOf);
+        } else {
+          const tree = this.#trees[t]!;
+          for (let i = 0; i < n; i++) leafOf[i] = walk(tree, block!, i * f);
         }
+        visit(from, n, t, leafOf);
       }
     }
   }
 
   /** Adds every tree's value for one row to `out` (outputs). */
   predictRow(row: Float64Array | Float32Array, out: Float64Array): void {
-    for (let t = 0; t < this.#roots.length; t++) {
-      const k = t % this.#outputs;
-      const sum = out[k]! + this.#values[this.#walk(this.#roots[t]!, row, 0)]!;
+    const { kernel, lane } = this.#kernel();
+    if (kernel) {
+      kernel.setRow(0, row);
+      kernel.walkRow();
+    }
+    for (let t = 0; t < this.#trees.length; t++) {
+      const tree = this.#trees[t]!;
+      const leaf = kernel && lane[t]! >= 0 ? kernel.leaf(lane[t]!) : walk(tree, row, 0);
+      const k = this.#outputs === 1 ? 0 : t % this.#outputs;
+      const sum = out[k]! + tree.leafValue[leaf]!;
       out[k] = this.#float32 ? Math.fround(sum) : sum;
     }
   }
+}
 
-  /** Leaf of each tree for each row: rows x trees, row-major. */
-  leaves(columns: readonly Column[], rows: number): Int32Array {
-    const f = this.#columns;
-    const trees = this.#roots.length;
-    const out = new Int32Array(rows * trees);
-    const block = new Float64Array(chunk * f);
-    for (let from = 0; from < rows; from += chunk) {
-      const n = Math.min(chunk, rows - from);
-      fillBlock(columns, from, n, f, block);
-      for (let t = 0; t < trees; t++) {
-        for (let i = 0; i < n; i++) {
-          out[(from + i) * trees + t] = this.#walk(this.#roots[t]!, block, i * f) - this.#leafStart[t]!;
-        }
-      }
-    }
-    return out;
-  }
-
-  /** Flat leaf that the row at block[at] ends in. */
-  #walk(root: number, block: Float64Array | Float32Array, at: number): number {
-    const feature = this.#feature;
-    const threshold = this.#threshold;
-    const children = this.#children;
-    const missing = this.#missing;
-    let n = root;
-    while (n >= 0) {
-      const v = block[at + feature[n]!]!;
-      const m = missing[n]!;
-      if (m === 2) {
-        const t = this.#treeOf[n]!;
-        n = children[2 * n + (goesLeft(this.#trees[t]!, n - this.#nodeStart[t]!, v) ? 0 : 1)]!;
-        // biome-ignore lint/suspicious/noSelfCompare: the fastest test for NaN
-      } else if (v !== v) {
-        n = children[2 * n + m]!;
-      } else {
-        n = children[2 * n + (v <= threshold[n]! ? 0 : 1)]!;
-      }
-    }
-    return ~n;
-  }
+/** Leaf of the row at block[at]. */
+function walk(tree: Tree, block: Float64Array | Float32Array, at: number): number {
+  if (tree.leaves === 1) return 0;
+  let n = 0;
+  while (n >= 0) n = goesLeft(tree, n, block[at + tree.feature[n]!]!) ? tree.left[n]! : tree.right[n]!;
+  return ~n;
 }
 
 function fillBlock(

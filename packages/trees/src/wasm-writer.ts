@@ -81,6 +81,12 @@ export class Body {
   mul(): this {
     return this.op(0x6c);
   }
+  or(): this {
+    return this.op(0x72);
+  }
+  gtF(): this {
+    return this.op(0x64);
+  }
   xor(): this {
     return this.op(0x73);
   }
