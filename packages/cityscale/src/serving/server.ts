@@ -10,9 +10,10 @@ import {
   type OnlineVectors,
   type WhatIf,
 } from "../features/index.ts";
-import { type Lake, literal } from "../lake/index.ts";
+import type { Lake } from "../lake/index.ts";
 import { leadsOf, predict } from "../models/index.ts";
 import type { Champion, Champions } from "./champions.ts";
+import { type InputState, inputState } from "./inputs.ts";
 import { type Batch, forecastTables, type ForecastRows, listBatches, storeBatch } from "./store.ts";
 
 export interface PredictRequest {
@@ -48,6 +49,8 @@ export interface Prediction {
   readonly viewId: string;
   /** Age of the feature vectors at the city's clock, ms. */
   readonly inputsAgeMs: number;
+  /** Age of the newest count behind them at the city's clock, ms: it grows while counts cannot be read. */
+  readonly countsAgeMs: number;
   readonly weather: "issued" | "none";
   readonly weatherIssuedAt: number | null;
   readonly fellBack: boolean;
@@ -67,6 +70,8 @@ export class ForecastServer {
   readonly #lagMs: (target: Target) => number;
   readonly #views = new Map<string, FeatureView>();
   readonly #entities = new Map<string, number>();
+  /** Of each target's newest vectors. */
+  readonly #inputs = new Map<string, InputState>();
 
   constructor(parts: {
     city: City;
@@ -135,14 +140,8 @@ export class ForecastServer {
     );
     options.signal?.throwIfAborted();
     if (set.rows === 0) throw new CityScaleError("DATA_MISSING", `no entity of ${this.#city.id} has been heard of in the 60 days before ${new Date(originAt).toISOString()}`);
-    if (options.current) this.#online.swap(target.name, originAt, set);
     const { rows, fellBack, notes } = forecastRows(set, champion);
-    const newest = await this.#lake.read((connection) =>
-      connection.first<{ at: number | null }>(
-        `SELECT max(s.end_at) AS at FROM observations o JOIN steps s USING (t)
-         WHERE o.measure = ${literal(target.measure)} AND o.known_at <= ${Math.floor(originAt)}`,
-      ),
-    );
+    const inputs = await this.#inputState(target, originAt, options.current);
     const weather = weatherOf(set);
     const batch: Batch = {
       batch: createHash("sha256").update(`${this.#city.id}|${target.name}|${originAt}|${champion.version.version}|${view.id}`).digest("hex").slice(0, 16),
@@ -154,12 +153,17 @@ export class ForecastServer {
       entities: new Set(set.entity).size,
       weather: weather.basis,
       weatherIssuedAt: weather.issuedAt,
-      countsAgeMs: newest?.at == null ? 0 : Math.max(0, originAt - newest.at),
+      countsAgeMs: Math.max(0, originAt - inputs.countsAt),
       fellBack,
-      notes: [...notes, ...weatherNotes(weather, originAt, this.#city.timeZone)],
+      notes: [...notes, ...inputs.notes, ...weatherNotes(weather, originAt, this.#city.timeZone)],
       tookMs: Math.round(performance.now() - began),
     };
     const fresh = await storeBatch(this.#lake, batch, rows);
+    // After the batch: what cannot be stored must not be served either, and the vectors before it still are.
+    if (options.current) {
+      this.#online.swap(target.name, originAt, set);
+      this.#inputs.set(target.name, inputs);
+    }
     this.#log.info(
       { city: this.#city.id, target: target.name, origin: new Date(originAt).toISOString(), version: batch.version, rows: batch.rows, ms: batch.tookMs, repeated: !fresh },
       "forecasts issued",
@@ -184,6 +188,7 @@ export class ForecastServer {
     const wanted = this.#wantedRows(set, request, vectors.originAt);
     const { rows, fellBack, notes } = forecastRows(pickRows(set, wanted), champion);
     const weather = weatherOf(stored);
+    const inputs = await this.#inputsOf(target, vectors.originAt);
     const number = (value: number) => (Number.isFinite(value) ? value : null);
     return {
       city: this.#city.id,
@@ -195,11 +200,12 @@ export class ForecastServer {
       datasetVersion: champion.version.datasetVersion,
       viewId: view.id,
       inputsAgeMs: Math.max(0, this.#clock.now() - vectors.originAt),
+      countsAgeMs: Math.max(0, this.#clock.now() - inputs.countsAt),
       weather: weather.basis,
       weatherIssuedAt: weather.issuedAt,
       fellBack,
       whatIf: request.whatIf !== undefined,
-      notes: [...notes, ...weatherNotes(weather, vectors.originAt, this.#city.timeZone)],
+      notes: [...notes, ...inputs.notes, ...weatherNotes(weather, vectors.originAt, this.#city.timeZone)],
       forecasts: Array.from(rows.lead, (lead, i) => ({
         lead,
         validAt: this.#city.grid.startOf(rows.step[i]!),
@@ -210,6 +216,20 @@ export class ForecastServer {
         naive: number(rows.naive[i]!),
       })),
     };
+  }
+
+  #inputState(target: Target, originAt: number, current: boolean): Promise<InputState> {
+    return inputState(this.#lake, { city: this.#city, target, lagMs: this.#lagMs(target), originAt, current });
+  }
+
+  /** Of the newest vectors; looked up anew only after a start. */
+  async #inputsOf(target: Target, originAt: number): Promise<InputState> {
+    let inputs = this.#inputs.get(target.name);
+    if (inputs?.originAt !== originAt) {
+      inputs = await this.#inputState(target, originAt, true);
+      this.#inputs.set(target.name, inputs);
+    }
+    return inputs;
   }
 
   async #numberOf(entity: string): Promise<number> {
