@@ -22,6 +22,7 @@ import type { City, Target } from "../domain/index.ts";
 import { createJobs, createSchedules, type Job, type Jobs, type Schedules } from "../jobs/index.ts";
 import { createPartitions, type Partitions } from "../pipeline/index.ts";
 import { createArtifactFolder, createRegistry, type Registry } from "../registry/index.ts";
+import type { HttpClient } from "../sources/index.ts";
 import { loadCity } from "./cities.ts";
 import { type CityRuntime, openCity } from "./city-runtime.ts";
 import { defineJobs, enqueueAsset } from "./job-kinds.ts";
@@ -36,6 +37,8 @@ export interface AppOptions {
   readonly seed?: number;
   /** Replaces the clock of the configuration; for tests and replays. */
   readonly clock?: Clock;
+  /** Client of the sources; one with the usual patience when left out. */
+  readonly http?: HttpClient;
 }
 
 /** What came of a loop. */
@@ -117,7 +120,7 @@ export class App {
       const runtimes = new Map<string, CityRuntime>();
       for (const city of cities) {
         const addresses = await addressesOf(city, options, clock, closers);
-        const runtime = await openCity({ city, config, clock, log, metrics, audit, registry, partitions, codeVersion, addresses });
+        const runtime = await openCity({ city, config, clock, log, metrics, audit, registry, partitions, codeVersion, addresses, http: options.http });
         closers.push(() => runtime.close());
         runtimes.set(city.id, runtime);
       }

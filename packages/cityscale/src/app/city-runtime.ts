@@ -8,7 +8,7 @@ import { outcomeTables } from "../monitoring/index.ts";
 import { type CityParts, lagOf, type Partitions } from "../pipeline/index.ts";
 import type { Registry } from "../registry/index.ts";
 import { createChampions, ForecastServer } from "../serving/index.ts";
-import { createHttpClient, createSource, publicationLagMs } from "../sources/index.ts";
+import { createHttpClient, createSource, type HttpClient, publicationLagMs } from "../sources/index.ts";
 
 /** A city with its lake and everything that works on it open. */
 export interface CityRuntime {
@@ -32,6 +32,8 @@ export interface RuntimeOptions {
   readonly codeVersion: string;
   /** Base addresses by source name, over the configuration's. */
   readonly addresses: Readonly<Record<string, string>>;
+  /** Client of the sources; one with the usual patience when left out. */
+  readonly http?: HttpClient | undefined;
 }
 
 /** Megabytes for DuckDB where no limit is set: enough for a city, small enough for a small machine. */
@@ -47,9 +49,9 @@ export function memoryMb(limit: string | undefined): number {
 /** Builds a city's sources from its declaration. Throws CITY_INVALID. */
 export function createSources(
   city: City,
-  options: { clock: Clock; log: Log; addresses: Readonly<Record<string, string>> },
+  options: { clock: Clock; log: Log; addresses: Readonly<Record<string, string>>; http?: HttpClient | undefined },
 ): { sources: Map<string, Source>; lagMs: Map<string, number> } {
-  const http = createHttpClient();
+  const http = options.http ?? createHttpClient({ log: options.log });
   const sources = new Map<string, Source>();
   const lagMs = new Map<string, number>();
   for (const [name, declaration] of Object.entries(city.sources)) {
@@ -76,7 +78,7 @@ export function createSources(
 export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
   const { city, config, clock, metrics, registry } = options;
   const log = options.log.child({ city: city.id });
-  const { sources, lagMs } = createSources(city, { clock, log, addresses: { ...options.addresses, ...config.sources } });
+  const { sources, lagMs } = createSources(city, { clock, log, addresses: { ...options.addresses, ...config.sources }, http: options.http });
   const memory = memoryMb(config.memoryLimit);
   const lake = await Lake.open({
     city,

@@ -31,7 +31,8 @@ export async function ingest(
   const counted = new Set(Object.values(city.measures).map((measure) => measure.from));
   const shares = new Map<string, number>();
   let failure: unknown;
-  const reports = await Promise.all(
+  // All of them have ended before an error goes on: the next attempt must not meet reads of this one.
+  const settled = await Promise.allSettled(
     [...parts.sources.keys()].map(async (name): Promise<SourceReport> => {
       const report = { source: name, rows: 0, rejected: 0, pages: 0 };
       const poll = await lake.beginPoll(name);
@@ -69,6 +70,10 @@ export async function ingest(
       }
     }),
   );
+  const reports = settled.map((result) => {
+    if (result.status === "rejected") throw result.reason;
+    return result.value;
+  });
   progress.heartbeat(0.92, "checking rows against the contract");
   const merge = await lake.merge();
   for (const range of merge.touched) {
