@@ -62,7 +62,12 @@ export default defineCity({
     }),
   },
   measures: {
-    pedestrians: { kind: "flow", from: "counts", absence: "missing", contract: { max: 50_000, stuckZeros: "72h" } },
+    pedestrians: {
+      kind: "flow",
+      from: "counts",
+      absence: "missing",
+      contract: { max: 50_000, stuckZeros: "72h" },
+    },
   },
   targets: {
     pedestrians: {
@@ -71,5 +76,7 @@ export default defineCity({
       gates: { gain: { min: 0.05 }, r2: { min: 0.6 } },
     },
   },
-  attribution: [{ publisher: "City of Melbourne", licence: "CC BY 4.0", url: "https://data.melbourne.vic.gov.au" }],
+  attribution: [
+    { publisher: "City of Melbourne", licence: "CC BY 4.0", url: "https://data.melbourne.vic.gov.au" },
+  ],
 });

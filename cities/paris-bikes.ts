@@ -12,8 +12,19 @@ export default defineCity({
     counts: opendatasoft({
       domain: "parisdata.opendatasoft.com",
       dataset: "comptage-velo-donnees-compteurs",
-      fields: { entity: "id_compteur", time: "date", value: "sum_counts", name: "nom_compteur", position: "coordinates" },
-      places: { dataset: "comptage-velo-compteurs", entity: "id_compteur", name: "nom_compteur", position: "coordinates" },
+      fields: {
+        entity: "id_compteur",
+        time: "date",
+        value: "sum_counts",
+        name: "nom_compteur",
+        position: "coordinates",
+      },
+      places: {
+        dataset: "comptage-velo-compteurs",
+        entity: "id_compteur",
+        name: "nom_compteur",
+        position: "coordinates",
+      },
       publicationLag: "26h",
     }),
     weather: openMeteo(),
@@ -39,7 +50,11 @@ export default defineCity({
   },
   attribution: [
     { publisher: "Ville de Paris", licence: "ODbL", url: "https://opendata.paris.fr" },
-    { publisher: "Ministère de l'Éducation nationale", licence: "Licence Ouverte 2.0", url: "https://data.education.gouv.fr" },
+    {
+      publisher: "Ministère de l'Éducation nationale",
+      licence: "Licence Ouverte 2.0",
+      url: "https://data.education.gouv.fr",
+    },
     { publisher: "Open-Meteo", licence: "CC BY 4.0", url: "https://open-meteo.com" },
   ],
 });

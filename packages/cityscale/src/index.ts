@@ -1,3 +1,11 @@
 /** What a city file imports: the declaration of a city and of its sources. */
 export { type City, type CityDeclaration, defineCity } from "./domain/index.ts";
-export { arcgis, eventsCsv, files, opendatasoft, openMeteo, publicHolidays, schoolHolidays } from "./sources/index.ts";
+export {
+  arcgis,
+  eventsCsv,
+  files,
+  opendatasoft,
+  openMeteo,
+  publicHolidays,
+  schoolHolidays,
+} from "./sources/index.ts";
