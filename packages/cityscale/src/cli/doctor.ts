@@ -202,7 +202,7 @@ async function sources(city: City, config: Config): Promise<Finding[]> {
           );
           break;
         }
-        return { check, state: "ok", says: `${kind}${at} answers` + (rows > 0 ? ` (${rows} rows)` : "") };
+        return { check, state: "ok", says: `${kind}${at} answers${rows > 0 ? ` (${rows} rows)` : ""}` };
       } catch (error) {
         if (signal.aborted)
           return {

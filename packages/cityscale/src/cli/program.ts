@@ -3,6 +3,7 @@ import { CityScaleError, messageOf } from "../core/index.ts";
 import { addAssets } from "./commands/assets.ts";
 import { addBacktest } from "./commands/backtest.ts";
 import { addBackup } from "./commands/backup.ts";
+import { addCity } from "./commands/city.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLists } from "./commands/lists.ts";
@@ -57,6 +58,7 @@ export function createProgram(io: Io, exit: (code: number) => void): Command {
   addKeys(program, add, io);
   addBackup(program, add, io);
   addDoctor(program, add, io);
+  addCity(program, add, io);
   return program;
 }
 

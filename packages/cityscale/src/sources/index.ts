@@ -1,7 +1,9 @@
 export { arcgis } from "./arcgis/index.ts";
 export { createSource, publicationLagMs, sourceKinds } from "./create-source.ts";
+export { parseCsv } from "./csv.ts";
 export { eventsCsv } from "./events-csv.ts";
 export { files } from "./files/index.ts";
+export { timeReader, type WallTime } from "./files/time-format.ts";
 export { createHttpClient, type HttpClient, type HttpClientOptions } from "./http.ts";
 export type { SourceContext } from "./kind.ts";
 export { openMeteo } from "./open-meteo.ts";
