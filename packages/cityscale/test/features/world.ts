@@ -103,7 +103,11 @@ function holidays(city: City, start: number, days: number): StreamPage {
   return {
     stream: "holidays",
     rows: [
-      ...every(5).map((day, i) => ({ date: dateOfDay(day), name: i % 2 ? "Fair" : "Flower", kind: "public" as const })),
+      ...every(4).map((day, i) => ({
+        date: dateOfDay(day),
+        name: i % 2 ? "Fair" : "Flower",
+        kind: "public" as const,
+      })),
       ...every(3).map((day) => ({ date: dateOfDay(day), name: "Break", kind: "school" as const })),
     ],
   };
