@@ -178,9 +178,9 @@ export class ForecastServer {
   async predict(request: PredictRequest): Promise<Prediction> {
     const target = this.target(request.target);
     const view = this.view(target);
-    const e = await this.#numberOf(request.entity);
     const vectors = this.#online.newest(target.name, view);
     if (!vectors) throw new CityScaleError("NOT_READY", `${this.#city.id}/${target.name} has no feature vectors yet; the first batch makes them`);
+    const e = await this.#numberOf(request.entity);
     const champion = await this.#champions.get(target.name, view.id);
     const stored = rowsOfEntity(vectors, e);
     if (!stored) throw new CityScaleError("DATA_MISSING", `${request.entity} has not been heard of for 60 days and is not forecast`);
