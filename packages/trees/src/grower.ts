@@ -207,11 +207,12 @@ export class Grower {
 
   /** The packed sum of all rows in the scratch histograms. */
   #total(): number {
-    const { scratchSize, bytes } = this.#memory.records.layout;
-    const bins = bytes[0]?.size ?? 0;
+    const { scratchSize, bytes, places } = this.#memory.records.layout;
+    // A byte that this tree uses: others may not have been added up.
+    const { at, size } = bytes[places[this.#treeColumns[0] ?? 0]?.byte ?? 0]!;
     let sum = 0;
     for (let w = 0; w < this.#team.size; w++) {
-      for (let b = 0; b < bins; b++) sum += this.#memory.scratch[w * scratchSize + b]!;
+      for (let b = at; b < at + size; b++) sum += this.#memory.scratch[w * scratchSize + b]!;
     }
     return sum;
   }

@@ -80,6 +80,20 @@ test.each([true, false])(
   },
 );
 
+test("a tree that draws few columns still knows all of its rows", () => {
+  const dataset = Dataset.fromColumns(columns, { categorical: [2] });
+  const model = trainSync(
+    { dataset, label },
+    { numIterations: 30, featureFraction: 0.2, learningRate: 0.01 },
+  );
+  for (const tree of model.data.trees) {
+    expect(tree.leafWeight.reduce((a, b) => a + b, 0)).toBe(400);
+    if (tree.leaves > 1) expect(tree.nodeWeight[0]).toBe(400);
+    const sum = tree.leafValue.reduce((s, v, i) => s + v * tree.leafCount[i]!, 0);
+    expect(Math.abs(sum)).toBeLessThan(0.5);
+  }
+});
+
 const continued: Record<string, Params> = {
   l2: { objective: "l2" },
   quantile: { objective: "quantile", alpha: 0.7 },
