@@ -27,7 +27,7 @@ export async function buildDays(connection: Connection, request: FeatureRequest)
       lag(name) OVER by_day IS NOT NULL AS holiday_yesterday,
       (day + 3) % 7 AS weekday, day(date) AS day_of_month, dayofyear(date) AS day_of_year,
       CASE WHEN month(date) >= 7 THEN date - make_date(year(date), 12, 25) ELSE date - make_date(year(date) - 1, 12, 25) END AS from_christmas,
-      lag(day) OVER (PARTITION BY name ORDER BY day) AS last_same_holiday
+      CASE WHEN name IS NOT NULL THEN lag(day) OVER (PARTITION BY name ORDER BY day) END AS last_same_holiday
     FROM named WINDOW by_day AS (ORDER BY day)`);
 }
 

@@ -4,7 +4,7 @@ import { type City, type FeatureDeclaration, parseDuration, type Target } from "
 import { weatherColumns } from "../lake/index.ts";
 
 /** Raised when the meaning of a built-in feature changes, so that old models are never fed new columns. */
-const definition = 1;
+const definition = 2;
 
 /** Windows of the level features, as durations; those shorter than a step are left out. */
 const levelWindows = ["1h", "3h", "6h", "1d", "3d", "7d"] as const;
