@@ -68,6 +68,18 @@ export const weatherVariables = {
 } as const;
 export type WeatherVariable = keyof typeof weatherVariables;
 
+/** Least and largest values that weather has had on Earth, with room to spare; others are a publisher's mistake. */
+export const weatherRanges: Readonly<Record<WeatherVariable, readonly [min: number, max: number]>> = {
+  temperature: [-95, 65],
+  dewPoint: [-110, 45],
+  humidity: [0, 101],
+  rain: [0, 450],
+  wind: [0, 120],
+  cloud: [0, 101],
+  pressure: [850, 1100],
+  radiation: [-20, 1500],
+};
+
 /** Names of the naive forecasts that stand in every table. */
 export const naiveNames = ["last-week", "mean-4-weeks", "median-8-weeks"] as const;
 export type NaiveName = (typeof naiveNames)[number];

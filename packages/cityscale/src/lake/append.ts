@@ -7,7 +7,7 @@ import type {
   RejectedRow,
   WeatherPage,
 } from "../domain/index.ts";
-import { dayOfDate } from "../domain/index.ts";
+import { dayOfDate, weatherRanges } from "../domain/index.ts";
 import type { Connection } from "./duckdb.ts";
 import { weatherColumns } from "./schema.ts";
 
@@ -175,10 +175,19 @@ export async function mergeWeather(
   );
   await connection.run("DELETE FROM weather_page");
   await connection.append("weather_page", [page.validAt, ...columns]);
-  const names = weatherColumns.map((name) => `"${name}"`);
-  const values = names.map((name) => `CASE WHEN isfinite(${name}) THEN ${name} END`).join(", ");
-  const anyValue = names.map((name) => `isfinite(${name})`).join(" OR ");
   const arrived = Math.round(arrival.arrivedAt);
+  // An observed hour keeps its first value: an impossible one would stay for good. NaN lies in no range.
+  const isPossible = weatherColumns.map((name) => `"${name}" BETWEEN ${weatherRanges[name].join(" AND ")}`);
+  const values = weatherColumns.map((name, i) => `CASE WHEN ${isPossible[i]} THEN "${name}" END`).join(", ");
+  const anyValue = isPossible.join(" OR ");
+  await connection.run(
+    `
+    INSERT INTO quarantine
+    SELECT DISTINCT $1, 'weather', NULL, NULL, p.valid_at, p.value, 'out-of-range', p.name || ': no weather is like that', NULL, ${arrived}, ${Math.round(arrival.ingestedAt)}
+    FROM (${weatherColumns.map((name, i) => `SELECT valid_at, '${name}' AS name, "${name}" AS value FROM weather_page WHERE isfinite("${name}") AND NOT (${isPossible[i]})`).join(" UNION ALL ")}) p
+    WHERE NOT EXISTS (FROM quarantine q WHERE q.source = $1 AND q.stream = 'weather' AND q.valid_at = p.valid_at AND q.value = p.value)`,
+    [arrival.source],
+  );
   // Old hours and old issues are history in the first complete read, or where they lie before all that is there;
   // from then on what comes late was not there before.
   if (page.issuedAt === null) {

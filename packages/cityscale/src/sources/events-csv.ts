@@ -89,6 +89,13 @@ function tooLong(record: { fields: string[] }, expected: number): Problem {
   return { reason: "bad-row", detail: `expected ${expected} fields, received ${record.fields.length}` };
 }
 
+/** Numbers of an event and between what they lie; no city holds ten million visitors. */
+const numberFields = [
+  ["lat", -90, 90],
+  ["lon", -180, 180],
+  ["expected_attendance", 0, 10_000_000],
+] as const;
+
 function eventOf(row: Readonly<Record<string, string>>, context: SourceContext): CityEvent | Problem {
   const [id, name] = [row["id"] ?? "", row["name"] ?? ""];
   if (id === "") return { reason: "missing-field", detail: "id is empty" };
@@ -108,10 +115,12 @@ function eventOf(row: Readonly<Record<string, string>>, context: SourceContext):
     }
   }
   const numbers: Record<string, number | null> = {};
-  for (const field of ["lat", "lon", "expected_attendance"]) {
+  for (const [field, least, most] of numberFields) {
     const text = row[field] ?? "";
     const value = text === "" ? null : numberOf(text);
     if (value === undefined) return { reason: "bad-number", detail: `${field}: "${text}" is not a number` };
+    if (value !== null && !(value >= least && value <= most))
+      return { reason: "bad-number", detail: `${field}: ${text} is not between ${least} and ${most}` };
     numbers[field] = value;
   }
   const [startAt, endAt] = [instants["start"]!, instants["end"]!];

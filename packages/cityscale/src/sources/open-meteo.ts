@@ -126,7 +126,7 @@ async function* read(
     const pastDays = Math.min(92, Math.max(0, Math.ceil((today - recentFrom) / dayMs)));
     const url = addressWith(forecast, context, { past_days: pastDays, forecast_days: declared.forecastDays });
     try {
-      const hours = hoursOf(await context.http.json(url, { signal }), url);
+      const hours = hoursOf(await context.http.json(url, { signal }), url, context.location);
       const past = pageOf(hours, null, recentFrom, observedEnd);
       const coming = pageOf(hours, thisHour, thisHour, Number.POSITIVE_INFINITY);
       const parts = incremental ? [past, coming] : [past];
@@ -161,7 +161,7 @@ async function archiveHours(
 ): Promise<Hours | null> {
   const ask = async (first: string, last: string) => {
     const url = addressWith(archive, context, { start_date: first, end_date: last });
-    return hoursOf(await context.http.json(url, { signal }), url);
+    return hoursOf(await context.http.json(url, { signal }), url, context.location);
   };
   const [first, last] = [dateOf(firstDay), dateOf(lastDay)];
   try {
@@ -186,11 +186,18 @@ interface Hours {
   readonly rejected: readonly RejectedRow[];
 }
 
-function hoursOf(body: unknown, url: string): Hours {
+function hoursOf(body: unknown, url: string, location: SourceContext["location"]): Hours {
   const hourly = (body as { hourly?: unknown } | null)?.hourly as Record<string, unknown> | undefined;
   const time = hourly?.["time"];
   if (!hourly || !Array.isArray(time)) {
     throw new CityScaleError("SOURCE_MALFORMED", `${url}: expected an object with hourly.time`, {
+      details: { url },
+    });
+  }
+  // It answers for the nearest point of its grid, some kilometres away at most; elsewhere is another place's weather.
+  const { latitude } = body as { latitude?: unknown };
+  if (typeof latitude === "number" && Math.abs(latitude - location.lat) > 2) {
+    throw new CityScaleError("SOURCE_MALFORMED", `${url}: received the weather at latitude ${latitude}`, {
       details: { url },
     });
   }
