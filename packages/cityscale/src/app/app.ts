@@ -9,12 +9,12 @@ import {
   claimFolder,
   createApiKeys,
   createAuditLog,
-  createClock,
   createLog,
   createMetrics,
   type Log,
   type Metrics,
   type MetadataDatabase,
+  messageOf,
   type Owner,
   openDatabase,
 } from "../core/index.ts";
@@ -27,7 +27,8 @@ import { loadCity } from "./cities.ts";
 import { type CityRuntime, openCity } from "./city-runtime.ts";
 import { defineJobs, enqueueAsset } from "./job-kinds.ts";
 import { removeLeftovers } from "./leftovers.ts";
-import { isGenerated, recordingsEnd, simulate } from "./simulate.ts";
+import { isGenerated, simulate } from "./simulate.ts";
+import { clockOf, keepWorld, readWorld, type World } from "./world.ts";
 
 export interface AppOptions {
   readonly config: Config;
@@ -35,6 +36,8 @@ export interface AppOptions {
   /** Folder of recordings served in place of the publishers. */
   readonly recordings?: string;
   readonly seed?: number;
+  /** Nothing will be read from sources: no simulator is started. */
+  readonly reading?: boolean;
   /** Replaces the clock of the configuration; for tests and replays. */
   readonly clock?: Clock;
   /** Client of the sources; one with the usual patience when left out. */
@@ -103,13 +106,21 @@ export class App {
     };
     try {
       const cities = await Promise.all((config.cities.length > 0 ? config.cities : [defaultCity]).map((name) => loadCity(name, config.home)));
-      const clock = options.clock ?? (await clockFor(config, cities, options.recordings));
       const owner = await claimFolder(config.home);
       closers.push(() => owner.release());
       removeLeftovers(config.home);
       mkdirSync(join(config.home, "lakes"), { recursive: true });
       const database = await openDatabase(join(config.home, "metadata.sqlite"));
       closers.push(async () => database.close());
+      const before = await readWorld(database);
+      const world: World = {
+        ...before,
+        ...(options.recordings === undefined ? {} : { recordings: options.recordings }),
+        ...(options.seed === undefined ? {} : { seed: options.seed }),
+      };
+      const clock = options.clock ?? (await clockOf(config, world, cities));
+      const keep = () => keepWorld(database, world, clock);
+      await keep();
       const metrics = createMetrics({ processMetrics: true });
       const audit = createAuditLog({ db: database.db, clock });
       const registry = createRegistry({ database, artifacts: createArtifactFolder(join(config.home, "artifacts")), clock, log });
@@ -119,11 +130,14 @@ export class App {
       const schedules = createSchedules({ database, jobs, clock, log });
       const runtimes = new Map<string, CityRuntime>();
       for (const city of cities) {
-        const addresses = await addressesOf(city, options, clock, closers);
+        const addresses = options.reading ? {} : await addressesOf(city, config, world, clock, closers);
         const runtime = await openCity({ city, config, clock, log, metrics, audit, registry, partitions, codeVersion, addresses, http: options.http });
         closers.push(() => runtime.close());
         runtimes.set(city.id, runtime);
       }
+      closers.push(keep);
+      // A killed process goes on about where its clock stood, not where it began.
+      jobs.on("finished", () => void keep().catch((error: unknown) => log.warn({ error: messageOf(error) }, "the clock could not be kept")));
       defineJobs(jobs, runtimes);
       return new App({
         config, clock, log, metrics, database, audit, registry, partitions, jobs, schedules, owner,
@@ -251,22 +265,8 @@ export class App {
   }
 }
 
-/** A recorded city lives at the end of its recordings, once everything in them has been published. */
-async function clockFor(config: Config, cities: readonly City[], recordings: string | undefined): Promise<Clock> {
-  if (config.clockStart !== undefined) return createClock({ startMs: config.clockStart, speed: config.clockSpeed });
-  if (recordings === undefined) return createClock();
-  const ends = await Promise.all(
-    cities.map((city) =>
-      recordingsEnd(recordings, city).catch((error: unknown) => {
-        throw new CityScaleError("DATA_MISSING", `there are no recordings of ${city.id} under ${recordings}`, { cause: error });
-      }),
-    ),
-  );
-  return createClock({ startMs: Math.max(...ends) + 27 * 3_600_000, speed: config.clockSpeed });
-}
-
-async function addressesOf(city: City, options: AppOptions, clock: Clock, closers: (() => Promise<void>)[]): Promise<Record<string, string>> {
-  const { config, recordings, seed } = options;
+async function addressesOf(city: City, config: Config, world: World, clock: Clock, closers: (() => Promise<void>)[]): Promise<Record<string, string>> {
+  const { recordings, seed } = world;
   const counts = Object.values(city.measures).map((measure) => measure.from);
   const addressed = counts.every((source) => source in config.sources);
   if (recordings === undefined && (!isGenerated(city) || addressed)) return {};

@@ -157,8 +157,6 @@ function settings(config: Config): Finding[] {
     out.push(
       warn(`listens on ${config.host}: everyone who reaches this machine can ask; put TLS in front of it`),
     );
-  if (config.publicUrl?.startsWith("http:") && !local)
-    out.push(warn(`publicUrl ${config.publicUrl} is not https: keys travel readably`));
   if (config.clockStart !== undefined)
     out.push(warn(`runs on a virtual clock from ${new Date(config.clockStart).toISOString()}`));
   if (!existsSync(builtInCities)) out.push(warn(`${builtInCities} is missing: there are no built-in cities`));

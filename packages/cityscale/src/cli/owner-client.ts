@@ -109,6 +109,7 @@ async function ownClient(options: ClientOptions): Promise<OwnerClient> {
     log: createLog(config.logLevel),
     ...(recordings === undefined ? {} : { recordings }),
     ...(seed === undefined ? {} : { seed }),
+    reading: options.work !== true,
   });
   try {
     const http = await createHttp(app);

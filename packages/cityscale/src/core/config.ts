@@ -73,10 +73,6 @@ const configSchema = z.strictObject({
     .prefault("")
     .transform((path) => path.replace(/\/$/, ""))
     .describe("Path under which a reverse proxy serves everything, e.g. /forecasts."),
-  publicUrl: z
-    .url({ protocol: /^https?$/ })
-    .optional()
-    .describe("Address at which users reach the server, for links in notices."),
   logLevel: z.enum(logLevels).prefault("info").describe("Least level that is logged to standard error."),
   clockStart: instant
     .optional()
@@ -89,9 +85,9 @@ const configSchema = z.strictObject({
     .describe("Threads for queries and training; all of the machine's when left out."),
   memoryLimit: z
     .string()
-    .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB|%)$/, "write a size such as 2GB or a share such as 50%")
+    .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, "write a size such as 500MB or 2GB")
     .optional()
-    .describe("Memory that the lake's engine may use, e.g. 2GB; its own default when left out."),
+    .describe("Memory that DuckDB may use in the program and in a training, each, e.g. 2GB; 256MB when left out."),
   sources: z
     .record(
       z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "use lower-case letters, digits and dashes"),
