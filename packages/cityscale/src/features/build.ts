@@ -1,7 +1,7 @@
-import { CityScaleError } from "../core/index.ts";
 import type { City } from "../domain/index.ts";
 import type { Connection } from "../lake/index.ts";
 import { buildCells } from "./cells.ts";
+import { runCustom } from "./custom.ts";
 import { buildDays, buildEvents, buildWeather } from "./inputs.ts";
 import type { FeatureRequest } from "./request.ts";
 import { buildCity, buildTargets, buildValues } from "./tables.ts";
@@ -209,29 +209,7 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
   for (const name of view.weatherColumns) columns[name] = `wx."${name}"`;
   for (const feature of view.custom) columns[`x_${feature.name}`] = `x_${feature.name}."${feature.name}"`;
 
-  for (const feature of view.custom) {
-    try {
-      await connection.run(`CREATE OR REPLACE TEMP TABLE custom_${feature.name} AS ${feature.sql}`);
-    } catch (error) {
-      throw new CityScaleError(
-        "FEATURE_SQL_INVALID",
-        `feature "${feature.name}" of ${view.name} does not run`,
-        { cause: error },
-      );
-    }
-  }
-  const joins: Record<string, (name: string) => string> = {
-    static: (name) => `${name}.e = w.e`,
-    history: (name) => `${name}.v = w.v AND ${name}.e = w.e AND ${name}.t = w.anchor`,
-    calendar: (name) => `${name}.t = w.t`,
-    lookup: (name) => `${name}."row" = w."row"`,
-  };
-  const customJoins = view.custom
-    .map(
-      (feature) =>
-        `LEFT JOIN custom_${feature.name} x_${feature.name} ON ${joins[feature.block]!(`x_${feature.name}`)}`,
-    )
-    .join("\n      ");
+  const customJoins = await runCustom(connection, view);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE holiday_cells AS
     SELECT v, e, key, r FROM cells

@@ -1,0 +1,228 @@
+import type { City, CityEvent } from "../../src/domain/index.ts";
+
+/** Weather by the hour: variable -> value; the tests use temperature and rain. */
+export type Hours = ReadonlyMap<number, Readonly<Record<string, number>>>;
+
+export interface World {
+  readonly city: City;
+  readonly stuckSteps: number;
+  /** Counts by entity and step. */
+  readonly values: readonly ReadonlyMap<number, number>[];
+  readonly places: readonly (readonly [lat: number, lon: number])[];
+  /** Names of public holidays by local day. */
+  readonly holidays: ReadonlyMap<number, string>;
+  readonly events: readonly CityEvent[];
+  readonly observed: Hours;
+  readonly forecast: Hours;
+  readonly issuedAt: number;
+}
+
+const mean = (values: readonly number[]) =>
+  values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Quantile with linear interpolation between order statistics (Hyndman and Fan's type 7). */
+function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (sorted.length - 1) * share;
+  const low = Math.floor(at);
+  return sorted.length === 0
+    ? Number.NaN
+    : sorted[low]! + (at - low) * ((sorted[low + 1] ?? sorted[low]!) - sorted[low]!);
+}
+
+const known = (values: readonly number[]) => values.filter((value) => !Number.isNaN(value));
+
+/** The features by their definitions, one number at a time, out of what is known at one origin. */
+export function createOracle(world: World, origin: number, lagMs: number) {
+  const { city, holidays } = world;
+  const { grid } = city;
+  const c = 5;
+  const spd = grid.slotsPerDay;
+  const week = 7 * spd;
+  const first = Math.min(...world.values.flatMap((values) => [...values.keys()]));
+  const firstOf = world.values.map((values) => Math.min(...values.keys()));
+  let anchor = grid.stepAt(origin);
+  while (grid.endOf(anchor) + lagMs > origin) anchor--;
+  const anchorKey = grid.keyOf(anchor);
+
+  const stepOfKey = new Map<number, number>();
+  for (let t = first; t <= anchor; t++) if (!stepOfKey.has(grid.keyOf(t))) stepOfKey.set(grid.keyOf(t), t);
+  const holiday = (key: number) => holidays.has(Math.floor(key / spd));
+
+  function y(e: number, t: number): number {
+    const value = t <= anchor ? world.values[e]!.get(t) : undefined;
+    if (value === undefined) return Number.NaN;
+    if (value > 0) return value;
+    // Dead when no count came in all of the last steps, and there were as many since the first one.
+    for (let back = 0; back < world.stuckSteps; back++) {
+      if (t - back < firstOf[e]! || (world.values[e]!.get(t - back) ?? 0) > 0) return value;
+    }
+    return Number.NaN;
+  }
+  const yAt = (e: number, key: number) => (stepOfKey.has(key) ? y(e, stepOfKey.get(key)!) : Number.NaN);
+  const plainAt = (e: number, key: number) => (holiday(key) ? Number.NaN : yAt(e, key));
+  const weeksBack = (e: number, key: number, from: number, count: number) =>
+    known(Array.from({ length: count }, (_, i) => plainAt(e, key - (from + i) * week)));
+  const cache = new Map<string, number>();
+  function expectation(e: number, key: number, weeks: number): number {
+    const name = `${e} ${key} ${weeks}`;
+    let s = cache.get(name);
+    if (s === undefined) {
+      const eight = weeksBack(e, key, weeks, 8);
+      const older = weeksBack(e, key, weeks + 8, 31);
+      s =
+        eight.length > 0 ? quantile(eight, 0.5) : older.length > 0 ? mean(older) : meanBefore(e, key, weeks);
+      cache.set(name, s);
+    }
+    return s;
+  }
+  function meanBefore(e: number, key: number, weeks: number): number {
+    const all: number[] = [];
+    for (let at = key - 400 * spd; at <= key - weeks * week; at++) all.push(yAt(e, at));
+    return mean(known(all));
+  }
+  const r = (e: number, t: number) => Math.log((y(e, t) + c) / (expectation(e, grid.keyOf(t), 1) + c));
+  const rAt = (e: number, key: number) =>
+    key <= anchorKey && stepOfKey.has(key) ? r(e, stepOfKey.get(key)!) : Number.NaN;
+  const lastSteps = (count: number) => Array.from({ length: count }, (_, i) => anchor - i);
+  const level = (values: readonly number[]) =>
+    known(values).length >= Math.max(1, Math.ceil(0.3 * values.length)) ? mean(known(values)) : Number.NaN;
+  const cityAt = (t: number) => mean(known(world.values.map((_, e) => r(e, t))));
+  const days = (text: string) =>
+    Math.round((Number.parseInt(text, 10) * (text.endsWith("d") ? 86_400_000 : 3_600_000)) / city.stepMs);
+  const cityLevels = new Map<string, number>();
+
+  const bySteps = (hours: Hours) => Map.groupBy(hours, ([at]) => grid.stepAt(at));
+  const records = (hours: Hours) =>
+    new Map([...bySteps(hours)].map(([step, entries]) => [step, entries.map(([, values]) => values)]));
+  const forecast = records(world.forecast);
+  const seen = records(new Map([...world.observed].filter(([at]) => at <= world.issuedAt)));
+  const past = [...seen.keys()];
+  const active = (key: number) => {
+    const hour = Math.floor(((key % spd) * 24) / spd);
+    return hour >= 8 && hour <= 20;
+  };
+
+  return {
+    anchor,
+    /** Every feature of a row that this oracle defines; NaN = missing. */
+    row(e: number, t: number): Record<string, number> {
+      const key = grid.keyOf(t);
+      const day = Math.floor(key / spd);
+      const weeks = Math.max(1, Math.ceil((key - anchorKey) / week));
+      const s = expectation(e, key, weeks);
+      const ratio = (value: number) => Math.log((value + c) / (s + c));
+      const eight = weeksBack(e, key, weeks, 8);
+      const weekday = (day + 3) % 7;
+      const out: Record<string, number> = {
+        "(expectation)": s,
+        "(last-week)": yAt(e, key - weeks * week),
+        "(mean-4-weeks)": mean(weeksBack(e, key, weeks, 4)),
+        "(naive low)": quantile(eight, 0.1),
+        "(naive high)": quantile(eight, 0.9),
+        slot: key % spd,
+        weekday,
+        holiday: holidays.has(day) ? 1 : 0,
+        holiday_tomorrow: holidays.has(day + 1) ? 1 : 0,
+        holiday_yesterday: holidays.has(day - 1) ? 1 : 0,
+        origin_slot: anchorKey % spd,
+        log_expectation: Math.log(s + c),
+        spread: Math.log((quantile(eight, 0.8) + c) / (quantile(eight, 0.2) + c)),
+        mean_4_weeks: ratio(mean(weeksBack(e, key, weeks, 4))),
+        y_day_1: key - spd <= anchorKey ? ratio(yAt(e, key - spd)) : Number.NaN,
+        sunday_like: ratio(expectation(e, key - (1 + weekday) * spd, weeks)),
+        city_day_1:
+          key - spd <= anchorKey && stepOfKey.has(key - spd) ? cityAt(stepOfKey.get(key - spd)!) : Number.NaN,
+        r_year: rAt(e, key - 364 * spd),
+        level_plain_7d: level(lastSteps(week).map((at) => (holiday(grid.keyOf(at)) ? Number.NaN : r(e, at)))),
+        level_plain_28d: level(
+          lastSteps(4 * week).map((at) => (holiday(grid.keyOf(at)) ? Number.NaN : r(e, at))),
+        ),
+        volatility_28d: level(lastSteps(4 * week).map((at) => Math.abs(r(e, at)))),
+        observed_share_7d: known(lastSteps(week).map((at) => y(e, at))).length / week,
+      };
+      const half = Math.floor(3.5 * spd);
+      out["r_year_week"] = mean(
+        known(Array.from({ length: 2 * half + 1 }, (_, i) => rAt(e, key - 364 * spd - half + i))),
+      );
+      for (let lag = 1; lag <= 6; lag++) out[`r_day_${lag}`] = rAt(e, key - lag * spd);
+      for (let lag = 1; lag <= 4; lag++) out[`y_week_${lag}`] = ratio(yAt(e, key - (weeks + lag - 1) * week));
+      for (const name of ["1h", "3h", "6h", "1d", "3d", "7d"]) {
+        if (days(name) >= 1) out[`level_${name}`] = level(lastSteps(days(name)).map((at) => r(e, at)));
+      }
+      for (const name of ["1h", "3h", "1d", "7d"]) {
+        if (days(name) < 1) continue;
+        if (!cityLevels.has(name)) cityLevels.set(name, level(lastSteps(days(name)).map(cityAt)));
+        out[`city_${name}`] = cityLevels.get(name)!;
+      }
+      let before = day - 1;
+      while (before > day - 500 && holidays.get(before) !== holidays.get(day)) before--;
+      out["r_last_holiday"] =
+        holidays.has(day) && before > day - 500 ? rAt(e, before * spd + (key % spd)) : Number.NaN;
+      return { ...out, ...eventsAt(e, t), ...weatherAt(t) };
+    },
+  };
+
+  function eventsAt(e: number, t: number): Record<string, number> {
+    const [lat, lon] = world.places[e]!;
+    const [start, end] = [grid.startOf(t), grid.endOf(t)];
+    const near = (event: CityEvent) => {
+      const north = (lat - event.lat!) * 111_195;
+      const east = (lon - event.lon!) * 111_195 * Math.cos((lat * Math.PI) / 180);
+      return (event.attendance ?? 1000) * Math.exp(-Math.hypot(north, east) / 600);
+    };
+    const sum = (events: readonly CityEvent[]) =>
+      events.length === 0
+        ? Number.NaN
+        : Math.log(1 + events.reduce((total, event) => total + near(event), 0));
+    const on = world.events.filter((event) => !event.cancelled);
+    const during = on.filter((event) => start < event.endAt && end > event.startAt);
+    return {
+      events_near: sum(during),
+      events_city:
+        during.length === 0
+          ? Number.NaN
+          : Math.log(1 + Math.max(...during.map((event) => event.attendance ?? 1000))),
+      event_start_soon: sum(on.filter((event) => start <= event.startAt && end > event.startAt - 7_200_000)),
+      event_end_recent: sum(on.filter((event) => end > event.endAt && start < event.endAt + 7_200_000)),
+    };
+  }
+
+  function weatherAt(t: number): Record<string, number> {
+    const key = grid.keyOf(t);
+    const out: Record<string, number> = {};
+    for (const name of ["temperature", "rain"]) {
+      // Rain of a step longer than an hour is the sum of its hours.
+      const sum = name === "rain" && spd < 24;
+      const pooled = (
+        hours: ReadonlyMap<number, Readonly<Record<string, number>>[]>,
+        steps: readonly number[],
+      ) => {
+        const mine = steps.filter((step) => hours.has(step));
+        const values = known(mine.flatMap((step) => hours.get(step)!.map((hour) => hour[name]!)));
+        return sum && values.length > 0 ? (mean(values) * values.length) / mine.length : mean(values);
+      };
+      const value = pooled(forecast, [t]);
+      out[`wx_${name}`] = value;
+      const dayValues: number[] = [];
+      for (let step = t - 2 * spd; step <= t + 2 * spd; step++) {
+        if (
+          Math.floor(grid.keyOf(step) / spd) !== Math.floor(key / spd) ||
+          (spd > 1 && !active(grid.keyOf(step)))
+        )
+          continue;
+        const ahead = pooled(forecast, [step]);
+        dayValues.push(Number.isNaN(ahead) ? pooled(seen, [step]) : ahead);
+      }
+      out[`wxday_${name}`] = Number.isNaN(value) ? Number.NaN : mean(known(dayValues));
+      const weeks = new Set(Array.from({ length: 8 }, (_, i) => key - (i + 1) * week));
+      out[`wxdep_${name}`] =
+        value -
+        pooled(
+          seen,
+          past.filter((step) => weeks.has(grid.keyOf(step))),
+        );
+    }
+    return out;
+  }
+}
