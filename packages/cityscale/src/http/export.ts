@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { z } from "zod";
@@ -58,35 +58,44 @@ export function createExporter(app: App): Exporter {
     selection: Selection,
     format: keyof typeof formats,
   ): Promise<FastifyReply> {
-    const { city, lake, parts } = app.city(cityId);
+    const { city } = app.city(cityId);
     const leave = await files.enter();
     try {
-      await mkdir(parts.temporary, { recursive: true });
-      const path = join(parts.temporary, `export-${randomBytes(8).toString("hex")}.${format}`);
-      const columns = selection.columns.map(
-        ({ name, sql, text }) => `${text && format === "csv" ? harmless(sql) : sql} AS ${name}`,
-      );
-      try {
-        await lake.read((connection) =>
-          connection.run(
-            `COPY (SELECT ${columns.join(", ")} ${selection.from}) TO ${literal(path)} (${formats[format].copy})`,
-          ),
-        );
-        const file = await open(path, "r");
-        const { size } = await file.stat();
-        const stream = file.createReadStream();
-        stream.once("close", leave);
-        reply.header("content-length", size);
-        reply.header("content-disposition", `attachment; filename="${selection.name}.${format}"`);
-        credit(reply, city);
-        return reply.type(format === "csv" ? "text/csv; charset=utf-8" : formats.parquet.type).send(stream);
-      } finally {
-        // What is open can still be read: however the sending ends, nothing stays behind.
-        await rm(path, { force: true });
-      }
+      const file = await write(cityId, selection, format);
+      const { size } = await file.stat();
+      const stream = file.createReadStream();
+      stream.once("close", leave);
+      reply.header("content-length", size);
+      reply.header("content-disposition", `attachment; filename="${selection.name}.${format}"`);
+      credit(reply, city);
+      const type = format === "csv" ? "text/csv; charset=utf-8" : formats.parquet.type;
+      return reply.type(type).send(stream);
     } catch (error) {
       leave();
       throw error;
+    }
+  }
+
+  /** The file, open for reading and already without a name: however the sending ends, nothing stays behind. */
+  async function write(
+    cityId: string,
+    selection: Selection,
+    format: keyof typeof formats,
+  ): Promise<FileHandle> {
+    const { lake, parts } = app.city(cityId);
+    await mkdir(parts.temporary, { recursive: true });
+    const path = join(parts.temporary, `export-${randomBytes(8).toString("hex")}.${format}`);
+    const columns = selection.columns.map(
+      ({ name, sql, text }) => `${text && format === "csv" ? harmless(sql) : sql} AS ${name}`,
+    );
+    const rows = `SELECT ${columns.join(", ")} ${selection.from}`;
+    try {
+      await lake.read((connection) =>
+        connection.run(`COPY (${rows}) TO ${literal(path)} (${formats[format].copy})`),
+      );
+      return await open(path, "r");
+    } finally {
+      await rm(path, { force: true });
     }
   }
 

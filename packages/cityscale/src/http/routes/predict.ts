@@ -73,7 +73,9 @@ const predictionSchema = z.object({
   datasetVersion: z.string().nullable(),
   viewId: z.string(),
   inputsAgeMs: z.number().describe("Age of the features at the city's clock"),
-  countsAgeMs: z.number().describe("Age of the newest count behind them; it grows while counts cannot be read"),
+  countsAgeMs: z
+    .number()
+    .describe("Age of the newest count behind them; it grows while counts cannot be read"),
   weather: z.enum(["issued", "none"]),
   weatherIssuedAt: time.nullable(),
   fellBack: z.boolean().describe("A naive forecast stands in for the champion"),
