@@ -1,10 +1,12 @@
+import { Evaluation } from "./evaluation.ts";
 import { Grower } from "./grower.ts";
 import { outside, renewFromDerivatives, renewToQuantile } from "./leaf-values.ts";
-import { type BinRoute, blockRows, routeRow, type TrainingMemory } from "./memory.ts";
+import { blockRows, type TrainingMemory } from "./memory.ts";
 import { type Metric, makeMetric } from "./metrics.ts";
 import { makeObjective, type Objective, softmax } from "./objectives.ts";
 import type { ResolvedParams } from "./params.ts";
 import { mix, streamKey, uniform } from "./random.ts";
+import { routeRow } from "./route.ts";
 import type { Team } from "./team.ts";
 import type { Tree } from "./tree.ts";
 import type { CustomMetric, CustomObjective, MetricName } from "./types.ts";
@@ -33,7 +35,7 @@ export class Booster {
   readonly #team: Team;
   readonly #grower: Grower;
   readonly #objective: Objective;
-  readonly #metric: Metric;
+  readonly #evaluation: Evaluation;
   readonly #outputs: number;
   /** Own rows that the current trees see, and those that they do not. */
   #bag: Int32Array;
@@ -59,8 +61,6 @@ export class Booster {
   /** Rounds done here. */
   iteration = 0;
   bestIteration = 0;
-  bestMetric = Number.NaN;
-  lastMetric: number | undefined;
 
   constructor(plan: BoostPlan, memory: TrainingMemory, team: Team) {
     this.#plan = plan;
@@ -69,13 +69,14 @@ export class Booster {
     this.#team = team;
     this.#outputs = plan.params.numClass;
     this.#objective = makeObjective(plan.params);
-    this.#metric = plan.customMetric
+    const metric: Metric = plan.customMetric
       ? {
           name: plan.customMetric.name,
           higherIsBetter: plan.customMetric.higherIsBetter ?? false,
           whole: plan.customMetric.evaluate,
         }
       : makeMetric(plan.metric, plan.params);
+    this.#evaluation = new Evaluation(metric, memory, team, plan.base, plan.params.randomForest);
     const { rows } = memory.data;
     const own: number[] = [];
     this.#eachBlock(rows, (from, to) => {
@@ -90,6 +91,11 @@ export class Booster {
     this.#grower = new Grower(plan.params, memory.data, team, memory, firstRow, own.length);
     this.#leafOf = new Uint16Array(rows);
     this.#custom = plan.customObjective && { g: new Float64Array(rows), h: new Float64Array(rows) };
+  }
+
+  /** The newest value of the metric; undefined without a validation set. */
+  get lastMetric(): number | undefined {
+    return this.#evaluation.last;
   }
 
   /** Does one round. Returns whether there is more to do. */
@@ -107,8 +113,8 @@ export class Booster {
       this.#growOne(number, k);
     }
     this.iteration++;
-    const better = this.#evaluate();
-    if (better) this.bestIteration = this.iteration;
+    const rounds = this.#plan.startIteration + this.iteration;
+    if (this.#evaluation.evaluate(this.iteration === 1, rounds)) this.bestIteration = this.iteration;
     const { earlyStoppingRounds } = this.#plan;
     if (this.#memory.validation && earlyStoppingRounds > 0) {
       if (this.iteration - this.bestIteration >= earlyStoppingRounds) return false;
@@ -286,7 +292,7 @@ export class Booster {
     if (this.#team.index === 0) this.trees.push(tree);
     const { data, scores, validation } = this.#memory;
     const outputs = this.#outputs;
-    const route = this.#outside.length > 0 || validation ? routeOf(tree, grower) : undefined;
+    const route = this.#outside.length > 0 || validation ? grower.route(tree) : undefined;
     if (route) for (const row of this.#outside) leafOf[row] = routeRow(route, data, row);
     this.#eachBlock(data.rows, (from, to) => {
       addLeafValues(scores, leafOf, from, to, tree.leafValue, outputs, k);
@@ -317,59 +323,6 @@ export class Booster {
         this.#memory.leafValues[i] = finder.leafValue(leaf) * rate;
       });
     }
-  }
-
-  /** Computes the metric on the validation set; returns whether it is the best so far. */
-  #evaluate(): boolean {
-    const { validation, metricSums } = this.#memory;
-    if (!validation) return true;
-    const metric = this.#metric;
-    const { label, weight, data } = validation;
-    const outputs = this.#outputs;
-    // A forest's mean is taken of all rows, so all workers must be done with theirs.
-    if (this.#params.randomForest) this.#team.barrier();
-    const scores = this.#params.randomForest ? this.#averaged(validation.scores) : validation.scores;
-    if ("row" in metric) {
-      this.#eachBlock(data.rows, (from, to, block) => {
-        let loss = 0;
-        let total = 0;
-        for (let i = from; i < to; i++) {
-          const w = weight ? weight[i]! : 1;
-          loss += w * metric.row(scores, i * outputs, label[i]!);
-          total += w;
-        }
-        metricSums[block * 2] = loss;
-        metricSums[block * 2 + 1] = total;
-      });
-      this.#team.barrier();
-      let loss = 0;
-      let total = 0;
-      for (let b = 0; b + 1 < metricSums.length; b += 2) {
-        loss += metricSums[b]!;
-        total += metricSums[b + 1]!;
-      }
-      this.lastMetric = metric.finish(loss / total);
-    } else {
-      this.#team.barrier();
-      if (this.#team.index === 0) metricSums[metricSums.length - 1] = metric.whole(scores, label, weight);
-      this.#team.barrier();
-      this.lastMetric = metricSums[metricSums.length - 1]!;
-    }
-    const value = this.lastMetric;
-    const better =
-      this.iteration === 1 || (metric.higherIsBetter ? value > this.bestMetric : value < this.bestMetric);
-    if (better) this.bestMetric = value;
-    return better;
-  }
-
-  /** A forest's scores so far: the start plus the mean of the trees. */
-  #averaged(sums: Float64Array): Float64Array {
-    const { base } = this.#plan;
-    const rounds = this.#plan.startIteration + this.iteration;
-    return sums.map((s, i) => {
-      const b = base[i % this.#outputs]!;
-      return b + (s - b) / rounds;
-    });
   }
 }
 
@@ -436,12 +389,4 @@ function addLeafValues(
   for (let row = from, at = from * outputs + k; row < to; row++, at += outputs) {
     scores[at] = scores[at]! + values[leafOf[row]!]!;
   }
-}
-
-/** The tree as a route over bins. */
-function routeOf(tree: Tree, grower: Grower): BinRoute {
-  const nodes = tree.feature.length;
-  const tables = new Uint8Array(nodes * 256);
-  for (let n = 0; n < nodes; n++) tables.set(grower.tableOf(n), n * 256);
-  return { feature: tree.feature, left: tree.left, right: tree.right, tables };
 }

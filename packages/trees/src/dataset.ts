@@ -21,6 +21,8 @@ export interface DatasetOptions {
 }
 
 const sampleRows = 200_000;
+/** Sets of categories are bits by code, and model files hold codes as float32. */
+const categoryLimit = 2 ** 24;
 
 /** The parts of a Dataset, as sent to a worker (shared memory is not copied). */
 export interface DatasetParts {
@@ -160,6 +162,10 @@ function mapCategories(column: Column, maxBin: number): BinMapper {
   let missing = false;
   for (let i = 0; i < column.length; i++) {
     const v = column[i]!;
+    check(
+      !(v >= categoryLimit),
+      `category codes must be below ${categoryLimit}, got ${v}: number them from 0`,
+    );
     if (!isCategory(v)) missing = true;
     else counts.set(Math.trunc(v), (counts.get(Math.trunc(v)) ?? 0) + 1);
   }

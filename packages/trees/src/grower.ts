@@ -4,9 +4,11 @@ import { type HistogramKernel, makeKernel } from "./kernels.ts";
 import { addColumn } from "./layout.ts";
 import type { ResolvedParams } from "./params.ts";
 import { sampleIndices, streamKey } from "./random.ts";
-import { type LeafView, SplitFinder, splitFields, splitSize } from "./split.ts";
+import type { BinRoute } from "./route.ts";
+import { SplitFinder, splitFields, splitSize } from "./split.ts";
 import type { Team } from "./team.ts";
-import { categoricalFlag, defaultLeftFlag, missingNaN, stump, type Tree } from "./tree.ts";
+import type { Tree } from "./tree.ts";
+import { type GrowingLeaf as Leaf, TreeBuilder } from "./tree-builder.ts";
 import type { WasmMemory } from "./wasm-api.ts";
 
 /** Memory that the workers of a training share. */
@@ -25,20 +27,6 @@ export interface GrowerMemory {
   readonly splits: Float64Array;
   /** Row counts that each worker publishes: 2 x workers. */
   readonly counts: Float64Array;
-}
-
-/** A leaf while the tree grows. */
-interface Leaf extends LeafView {
-  /** This worker's rows: rows[begin, begin + own). */
-  begin: number;
-  own: number;
-  depth: number;
-  /** Histogram slot. */
-  slot: number;
-  readonly split: Float64Array;
-  /** The node above and which side of it. */
-  parent: number;
-  isLeft: boolean;
 }
 
 /**
@@ -66,16 +54,7 @@ export class Grower {
   #treeColumns: number[] = [];
   #treeKey = 0;
   #countHalf = 0;
-  // The nodes of the growing tree.
-  #feature: number[] = [];
-  #bin: number[] = [];
-  #default: number[] = [];
-  #kind: number[] = [];
-  #sets: (Float64Array | undefined)[] = [];
-  #left: number[] = [];
-  #right: number[] = [];
-  #gain: number[] = [];
-  #views: LeafView[] = [];
+  readonly #builder: TreeBuilder;
 
   /**
    * @param firstRow where this worker's stretch of `memory.rows` begins
@@ -96,6 +75,7 @@ export class Grower {
     const { scratchSize } = memory.records.layout;
     this.#scratch = memory.scratch.subarray(team.index * scratchSize, (team.index + 1) * scratchSize);
     this.finder = new SplitFinder(params, data.mappers, memory.records.unit, memory.records.constantHessian);
+    this.#builder = new TreeBuilder(data.mappers, this.finder);
     this.rows = memory.rows.subarray(firstRow, firstRow + ownRows);
     this.#kernel = makeKernel({
       records: memory.records,
@@ -135,19 +115,7 @@ export class Grower {
   #begin(treeNumber: number): void {
     const { featureFraction, seed } = this.#params;
     this.leaves.length = 0;
-    for (const list of [
-      this.#feature,
-      this.#bin,
-      this.#default,
-      this.#kind,
-      this.#left,
-      this.#right,
-      this.#gain,
-    ]) {
-      list.length = 0;
-    }
-    this.#sets.length = 0;
-    this.#views.length = 0;
+    this.#builder.clear();
     this.#treeKey = streamKey(seed, 1, treeNumber);
     const all = this.#data.mappers
       .map((_, f) => f)
@@ -288,7 +256,7 @@ export class Grower {
   #split(index: number): void {
     const leaf = this.leaves[index]!;
     const { split } = leaf;
-    const node = this.#addNode(leaf, index);
+    const node = this.#builder.add(leaf, index);
     const ownLeft = this.#partition(leaf);
     const leftCount = this.#countLeft(split, ownLeft);
     const depth = leaf.depth + 1;
@@ -318,7 +286,7 @@ export class Grower {
     const other = this.leaves.length;
     this.leaves[index] = left;
     this.leaves.push(right);
-    this.#right[node] = ~other;
+    this.#builder.setRight(node, other);
     if (this.leaves.length >= this.#params.numLeaves || !(this.#maySplit(left) || this.#maySplit(right))) {
       left.split[splitFields.feature] = -1;
       right.split[splitFields.feature] = -1;
@@ -337,24 +305,6 @@ export class Grower {
     this.#team.barrier();
     this.#decide(left, 0);
     this.#decide(right, 1);
-  }
-
-  #addNode(leaf: Leaf, index: number): number {
-    const { split } = leaf;
-    const node = this.#feature.length;
-    this.#feature.push(split[splitFields.feature]!);
-    this.#bin.push(split[splitFields.bin]!);
-    this.#default.push(split[splitFields.defaultLeft]!);
-    const kind = split[splitFields.kind]!;
-    this.#kind.push(kind);
-    this.#sets.push(kind === 0 ? undefined : split.slice(splitFields.set, splitFields.set + 8));
-    const gain = split[splitFields.gain]!;
-    this.#gain.push(this.finder.trueGain(gain + this.finder.parentGain(leaf), leaf));
-    this.#views.push(leaf);
-    this.#left.push(~index);
-    this.#right.push(0);
-    if (leaf.parent >= 0) (leaf.isLeft ? this.#left : this.#right)[leaf.parent] = node;
-    return node;
   }
 
   /** Moves own rows of the leaf that go left before those that go right, in order; returns how many do. */
@@ -390,6 +340,16 @@ export class Grower {
     return sum;
   }
 
+  /** The tree just grown; `values` are its leaves', already shrunk by the learning rate `rate`. */
+  tree(values: Float64Array, rate: number): Tree {
+    return this.#builder.build(this.leaves, values, rate);
+  }
+
+  /** The tree just grown as a route over bins. */
+  route(tree: Tree): BinRoute {
+    return this.#builder.route(tree);
+  }
+
   /** LightGBM's basic method: children of a constrained split are parted at the mean of their values. */
   #constrain(leaf: Leaf, left: Leaf, right: Leaf): void {
     for (const child of [left, right]) {
@@ -404,70 +364,6 @@ export class Grower {
     const above = direction > 0 ? right : left;
     below.upper = Math.min(below.upper, middle);
     above.lower = Math.max(above.lower, middle);
-  }
-
-  /** Whether each bin of node `n`'s column goes left there (used to route rows that no leaf holds). */
-  tableOf(n: number): Uint8Array {
-    const table = new Uint8Array(256);
-    const set = this.#sets[n];
-    if (set) {
-      for (let b = 0; b < 256; b++) table[b] = (set[b >> 5]! >>> (b & 31)) & 1;
-    } else {
-      table.fill(1, 0, this.#bin[n]! + 1);
-      table[this.#data.mappers[this.#feature[n]!]!.bins] = this.#default[n]!;
-    }
-    return table;
-  }
-
-  /** The tree just grown, with leaf values `values` (already shrunk by the learning rate `rate`). */
-  tree(values: Float64Array, rate: number): Tree {
-    const { leaves } = this;
-    const nodes = this.#feature.length;
-    const weights = leaves.map((leaf) => this.finder.hessianOf(leaf.packed));
-    const counts = leaves.map((leaf) => leaf.count);
-    if (nodes === 0) return stump(values[0]!, weights[0], counts[0]);
-    const threshold = new Float64Array(nodes);
-    const flags = new Uint8Array(nodes);
-    const catBounds = [0];
-    const catWords: number[] = [];
-    for (let n = 0; n < nodes; n++) {
-      const mapper = this.#data.mappers[this.#feature[n]!]!;
-      const set = this.#sets[n];
-      if (set) {
-        flags[n] = categoricalFlag | missingNaN;
-        threshold[n] = catBounds.length - 1;
-        const words: number[] = [];
-        for (let b = 0; b < mapper.bins; b++) {
-          if (((set[b >> 5]! >>> (b & 31)) & 1) === 0) continue;
-          const category = mapper.categories[b]!;
-          const word = category >>> 5;
-          while (words.length <= word) words.push(0);
-          words[word] = (words[word]! | (1 << (category & 31))) >>> 0;
-        }
-        for (const word of words) catWords.push(word);
-        catBounds.push(catWords.length);
-      } else {
-        flags[n] = missingNaN | (this.#default[n] ? defaultLeftFlag : 0);
-        threshold[n] = mapper.bounds[this.#bin[n]!] ?? Infinity;
-      }
-    }
-    return {
-      leaves: leaves.length,
-      feature: Int32Array.from(this.#feature),
-      threshold,
-      flags,
-      left: Int32Array.from(this.#left),
-      right: Int32Array.from(this.#right),
-      gain: Float64Array.from(this.#gain),
-      nodeValue: Float64Array.from(this.#views, (view) => this.finder.leafValue(view) * rate),
-      nodeWeight: Float64Array.from(this.#views, (view) => this.finder.hessianOf(view.packed)),
-      nodeCount: Float64Array.from(this.#views, (view) => view.count),
-      leafValue: values.slice(0, leaves.length),
-      leafWeight: Float64Array.from(weights),
-      leafCount: Float64Array.from(counts),
-      catBounds: Int32Array.from(catBounds),
-      catWords: Uint32Array.from(catWords),
-    };
   }
 }
 

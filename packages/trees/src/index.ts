@@ -2,7 +2,8 @@
 export { Dataset, type DatasetOptions } from "./dataset.ts";
 export { TreesError } from "./errors.ts";
 export { Model } from "./model.ts";
-export { type TrainInput, type TrainOptions, train, trainSync, type Validation } from "./train.ts";
+export type { TrainInput, TrainOptions, Validation } from "./prepare.ts";
+export { train, trainSync } from "./train.ts";
 export type {
   Column,
   CustomMetric,

@@ -156,23 +156,3 @@ function wholeNumbers(weight: Float64Array): Float64Array {
   const scale = sum > 0 ? 2 ** Math.floor(50 - Math.log2(sum)) : 1;
   return weight.map((w) => Math.round(w * scale));
 }
-
-/** Routes rows by their bins through a tree whose nodes say which bins go left. */
-export interface BinRoute {
-  readonly feature: Int32Array;
-  readonly left: Int32Array;
-  readonly right: Int32Array;
-  /** nodes x 256: 1 where the bin goes left. */
-  readonly tables: Uint8Array;
-}
-
-/** The leaf of row `row`. */
-export function routeRow(route: BinRoute, data: DatasetParts, row: number): number {
-  if (route.feature.length === 0) return 0;
-  let n = 0;
-  while (n >= 0) {
-    const bin = data.bins[route.feature[n]! * data.rows + row]!;
-    n = route.tables[n * 256 + bin]! ? route.left[n]! : route.right[n]!;
-  }
-  return ~n;
-}

@@ -134,6 +134,11 @@ describe("mistakes are named", () => {
       () => Dataset.fromColumns(columns, { categorical: ["x"] }),
       /no categorical column x/,
     ],
+    [
+      "a category code too large",
+      () => Dataset.fromColumns([Float64Array.of(2 ** 24)], { categorical: [0] }),
+      /category codes must be below/,
+    ],
     ["too many bins", () => Dataset.fromColumns(columns, { maxBin: 256 }), /maxBin/],
     [
       "a label too short",
