@@ -4,7 +4,7 @@ import { buildCells } from "./cells.ts";
 import { runCustom } from "./custom.ts";
 import { buildDays, buildEvents, buildWeather } from "./inputs.ts";
 import type { FeatureRequest } from "./request.ts";
-import { buildCity, buildTargets, buildValues } from "./tables.ts";
+import { buildCity, buildTargets, buildValues, buildVariants } from "./tables.ts";
 import type { FeatureView } from "./view.ts";
 
 /** Rows of features as columns; every array has one entry per row. Missing numbers are NaN. */
@@ -52,7 +52,7 @@ export async function buildFeatures(
     throw new RangeError("the exact path takes one origin");
   await buildOrigins(connection, city, view, request);
   await buildDays(connection, request);
-  await buildValues(connection, view, request);
+  await buildVariants(connection, view, request);
   const variants = await connection.first<{ count: number }>("SELECT count(*) AS count FROM variants");
   if (variants!.count > variantsPerPass && request.origins.length > 1) {
     const middle = request.origins.length >> 1;
@@ -66,6 +66,7 @@ export async function buildFeatures(
     const second = await part(middle, request.origins.length);
     return concatenate(first, second, middle);
   }
+  await buildValues(connection, view, request);
   await buildCells(connection, view);
   await buildCity(connection, view);
   await buildWeather(connection, view, request);

@@ -15,22 +15,43 @@ const lookbackDays = 800;
 /** Mean of a value over the last steps; NULL where fewer than this share of them are known. */
 const leastKnown = 0.3;
 
-/** `life` of each entity, `variants` of the past, and `values_known` under each variant. */
+/** `life` of each entity and `variants` of the past: the origins and entities that saw other values than today's. */
+export async function buildVariants(
+  connection: Connection,
+  view: FeatureView,
+  request: FeatureRequest,
+): Promise<void> {
+  const measure = literal(view.measure);
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE life AS
+    SELECT o.e, greatest(min(o.t), (SELECT min(anchor) - ${lookbackDays * view.slotsPerDay} FROM origins)) AS first_t
+    FROM observations o WHERE o.measure = ${measure} AND o.t <= (SELECT max(anchor) FROM origins)
+      ${request.alone && request.entities ? `AND o.e IN (${[-1, ...request.entities].join(", ")})` : ""} GROUP BY o.e`);
+  if (request.path === "exact") {
+    await connection.run("CREATE OR REPLACE TEMP TABLE variants (v INTEGER, e INTEGER, o INTEGER)");
+    return;
+  }
+  // A value that came, or was corrected, after its regular time differs for the origins in between.
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE variants AS
+    SELECT DISTINCT g.o + 1 AS v, x.e, g.o
+    FROM origins g JOIN (
+      -- Late rows that came together differ together: one span for all of them.
+      SELECT d.e, min(s.end_at) + ${request.lagMs} AS due_at, d.known_at
+      FROM observations d JOIN steps s USING (t)
+      WHERE d.measure = ${measure} AND d.known_at > s.end_at + ${request.lagMs} GROUP BY d.e, d.known_at
+    ) x ON g.origin_at >= x.due_at AND g.origin_at < x.known_at
+    SEMI JOIN life l ON l.e = x.e`);
+}
+
+/** `values_known` under each variant, out of current values and revisions. */
 export async function buildValues(
   connection: Connection,
   view: FeatureView,
   request: FeatureRequest,
 ): Promise<void> {
-  const spd = view.slotsPerDay;
   const measure = literal(view.measure);
-  await connection.run(`
-    CREATE OR REPLACE TEMP TABLE life AS
-    SELECT o.e, greatest(min(o.t), (SELECT min(anchor) - ${lookbackDays * spd} FROM origins)) AS first_t
-    FROM observations o WHERE o.measure = ${measure} AND o.t <= (SELECT max(anchor) FROM origins)
-      ${request.alone && request.entities ? `AND o.e IN (${[-1, ...request.entities].join(", ")})` : ""} GROUP BY o.e`);
   if (request.path === "exact") {
-    // The one origin's own past, out of current values and revisions.
-    await connection.run("CREATE OR REPLACE TEMP TABLE variants (v INTEGER, e INTEGER, o INTEGER)");
     await connection.run(`
       CREATE OR REPLACE TEMP TABLE values_known AS
       SELECT 0 AS v, e, t, value AS y FROM observations, origins
@@ -38,28 +59,18 @@ export async function buildValues(
       UNION ALL
       SELECT 0, e, t, value FROM revisions, origins
       WHERE measure = ${measure} AND known_from <= origin_at AND known_to > origin_at AND t <= anchor`);
-  } else {
-    // A value that came, or was corrected, after its regular time differs for the origins in between.
-    await connection.run(`
-      CREATE OR REPLACE TEMP TABLE variants AS
-      SELECT DISTINCT g.o + 1 AS v, x.e, g.o
-      FROM origins g JOIN (
-        -- Late rows that came together differ together: one span for all of them.
-        SELECT d.e, min(s.end_at) + ${request.lagMs} AS due_at, d.known_at
-        FROM observations d JOIN steps s USING (t)
-        WHERE d.measure = ${measure} AND d.known_at > s.end_at + ${request.lagMs} GROUP BY d.e, d.known_at
-      ) x ON g.origin_at >= x.due_at AND g.origin_at < x.known_at`);
-    await connection.run(`
-      CREATE OR REPLACE TEMP TABLE values_known AS
-      SELECT 0 AS v, e, t, value AS y FROM observations
-      WHERE measure = ${measure} AND t <= (SELECT max(anchor) FROM origins)
-      UNION ALL
-      SELECT n.v, d.e, d.t, d.value FROM variants n JOIN origins g USING (o) JOIN observations d ON d.e = n.e
-      WHERE d.measure = ${measure} AND d.known_at <= g.origin_at AND d.t <= g.anchor
-      UNION ALL
-      SELECT n.v, d.e, d.t, d.value FROM variants n JOIN origins g USING (o) JOIN revisions d ON d.e = n.e
-      WHERE d.measure = ${measure} AND d.known_from <= g.origin_at AND d.known_to > g.origin_at AND d.t <= g.anchor`);
+    return;
   }
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE values_known AS
+    SELECT 0 AS v, e, t, value AS y FROM observations
+    WHERE measure = ${measure} AND t <= (SELECT max(anchor) FROM origins)
+    UNION ALL
+    SELECT n.v, d.e, d.t, d.value FROM variants n JOIN origins g USING (o) JOIN observations d ON d.e = n.e
+    WHERE d.measure = ${measure} AND d.known_at <= g.origin_at AND d.t <= g.anchor
+    UNION ALL
+    SELECT n.v, d.e, d.t, d.value FROM variants n JOIN origins g USING (o) JOIN revisions d ON d.e = n.e
+    WHERE d.measure = ${measure} AND d.known_from <= g.origin_at AND d.known_to > g.origin_at AND d.t <= g.anchor`);
 }
 
 /**
