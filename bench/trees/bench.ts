@@ -32,6 +32,8 @@ const { values: options } = parseArgs({
 
 interface Run {
   readonly seconds: number;
+  /** Processor time of all threads: on one thread it says the same on a busy machine. */
+  readonly cpuSeconds: number;
   readonly binSeconds: number;
   readonly peakMb: number;
   readonly error: number;
@@ -86,7 +88,7 @@ if (python === undefined) {
 }
 const worst = { time: 0, error: 0, memory: 0, predict: Infinity };
 console.log(
-  "set        objective threads | seconds ours LightGBM XGBoost | error ours LightGBM XGBoost | peak MB | ratios",
+  "set        objective threads | seconds ours LightGBM XGBoost | processor seconds | error ours LightGBM XGBoost | peak MB | ratios",
 );
 for (const set of options.sets.split(",")) {
   const folder = join(work, set);
@@ -116,6 +118,7 @@ function report(
 ) {
   const engines = [runs.ours, runs.lightgbm, runs.xgboost];
   const seconds = engines.map((list) => median(list.map((r) => r.seconds)));
+  const cpu = engines.map((list) => median(list.map((r) => r.cpuSeconds)));
   const errors = engines.map((list) => mean(list.map((r) => r.error)));
   const peaks = engines.map((list) => median(list.map((r) => r.peakMb)));
   const time = seconds[0]! / Math.min(seconds[1]!, seconds[2]!);
@@ -127,9 +130,10 @@ function report(
   worst.predict = Math.min(worst.predict, median(runs.ours.map((r) => r.predictRowsPerSecond ?? 0)));
   const cells = [
     seconds.map((v) => v.toFixed(2).padStart(7)).join(" "),
+    cpu.map((v) => v.toFixed(2).padStart(7)).join(" "),
     errors.map((v) => v.toFixed(5)).join(" "),
     peaks.map((v) => v.toFixed(0)).join(" "),
-    `time ${time.toFixed(2)} error ${error.toFixed(4)} memory ${memory.toFixed(2)}`,
+    `time ${time.toFixed(2)} cpu ${(cpu[0]! / Math.min(cpu[1]!, cpu[2]!)).toFixed(2)} error ${error.toFixed(4)} memory ${memory.toFixed(2)}`,
   ];
   console.log(`${set.padEnd(10)} ${objective.padEnd(9)} ${threads.padEnd(7)} | ${cells.join(" | ")}`);
 }

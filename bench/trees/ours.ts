@@ -32,6 +32,7 @@ const weight = meta.weighted ? { weight: floats("train.w") } : {};
 const start = performance.now();
 const dataset = Dataset.fromColumns(columns, { categorical: meta.categorical, maxBin });
 const binned = performance.now();
+const cpu = process.cpuUsage();
 const model = await train(
   { dataset, label, ...weight },
   {
@@ -45,6 +46,7 @@ const model = await train(
   },
 );
 const done = performance.now();
+const used = process.cpuUsage(cpu);
 const peakMb = process.resourceUsage().maxRSS / 1024;
 const test = columnsOf("test.x", meta.testRows);
 const y = floats(`test.y.${objective}`);
@@ -64,6 +66,7 @@ const error = objective === "l2" ? Math.sqrt(sum / y.length) : sum / y.length;
 console.log(
   JSON.stringify({
     seconds: (done - binned) / 1000,
+    cpuSeconds: (used.user + used.system) / 1e6,
     binSeconds: (binned - start) / 1000,
     peakMb,
     error,

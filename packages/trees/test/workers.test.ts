@@ -2,13 +2,13 @@ import { expect, test } from "vitest";
 import { Dataset, type Params, type TrainInput, type TrainOptions, train, trainSync } from "../src/index.ts";
 import { madeData } from "./made-data.ts";
 
-const made = madeData(30_000, 3);
+const made = madeData(100_000, 3);
 const dataset = Dataset.fromColumns(made.columns, { categorical: [2] });
 const count = made.label.map((y) => Math.max(0, Math.round(y)));
 const held = madeData(3000, 4);
 
 // Enough work that worker threads are really used.
-const rounds = 120;
+const rounds = 34;
 const cases: Record<string, { input: TrainInput; params: Params; options?: TrainOptions }> = {
   l2: { input: { dataset, label: made.label }, params: { objective: "l2" } },
   "weighted l1 in half of the rows": {
@@ -20,7 +20,7 @@ const cases: Record<string, { input: TrainInput; params: Params; options?: Train
     params: { objective: "poisson", featureFraction: 0.7 },
     options: {
       validation: { columns: held.columns, label: held.label.map((y) => Math.max(0, y)) },
-      earlyStoppingRounds: 50,
+      earlyStoppingRounds: 20,
     },
   },
   classes: {
