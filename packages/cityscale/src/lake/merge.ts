@@ -130,7 +130,8 @@ async function mergePoll(
       CASE
         WHEN r.published_at IS NOT NULL AND (o.t IS NULL OR r.published_at > o.known_at) THEN least(r.published_at, r.arrived_at)
         WHEN ${history} THEN r.end_at + ${lag}
-        ELSE r.arrived_at
+        -- Not before what it replaces, whatever a clock that was set back says.
+        ELSE greatest(r.arrived_at, COALESCE(o.known_at, r.arrived_at))
       END AS known_at,
       CASE
         WHEN r.published_at IS NOT NULL AND (o.t IS NULL OR r.published_at > o.known_at) THEN 'published'

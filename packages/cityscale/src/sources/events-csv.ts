@@ -8,7 +8,7 @@ import {
   type ReadRequest,
   type RejectedRow,
 } from "../domain/index.ts";
-import { parseCsv } from "./csv.ts";
+import { parseCsv, requireWhole } from "./csv.ts";
 import { commonOptions, type SourceContext, type SourceKind } from "./kind.ts";
 import { instantOf, numberOf, rejectedRow } from "./rows.ts";
 import { type FieldTypes, requireFields, schemaChanges } from "./schema-changes.ts";
@@ -44,7 +44,9 @@ interface Cursor {
 async function* read(address: string, context: SourceContext, request: ReadRequest): AsyncGenerator<Page> {
   const cursor = (request.mode === "incremental" ? request.cursor : null) as Cursor | null;
   const text = await textAt(address, context.http, request.signal);
-  const [header, ...records] = parseCsv(text);
+  const lines = parseCsv(text);
+  requireWhole(address, text, lines);
+  const [header, ...records] = lines;
   const names = header?.fields.map((name) => name.trim().toLowerCase()) ?? [];
   if (!names.includes("id") && text.trim().startsWith("<")) {
     const start = text.trim().replace(/\s+/g, " ").slice(0, 120);

@@ -126,7 +126,7 @@ async function* read(
     const pastDays = Math.min(92, Math.max(0, Math.ceil((today - recentFrom) / dayMs)));
     const url = addressWith(forecast, context, { past_days: pastDays, forecast_days: declared.forecastDays });
     try {
-      const hours = hoursOf(await context.http.json(url, { signal }), url, context.location);
+      const hours = hoursOf(await context.http.json(url, { signal, errorIn }), url, context.location);
       const past = pageOf(hours, null, recentFrom, observedEnd);
       const coming = pageOf(hours, thisHour, thisHour, Number.POSITIVE_INFINITY);
       const parts = incremental ? [past, coming] : [past];
@@ -161,7 +161,7 @@ async function archiveHours(
 ): Promise<Hours | null> {
   const ask = async (first: string, last: string) => {
     const url = addressWith(archive, context, { start_date: first, end_date: last });
-    return hoursOf(await context.http.json(url, { signal }), url, context.location);
+    return hoursOf(await context.http.json(url, { signal, errorIn }), url, context.location);
   };
   const [first, last] = [dateOf(firstDay), dateOf(lastDay)];
   try {
@@ -178,6 +178,12 @@ async function archiveHours(
     if (clippedFirst === first && clippedLast === last) throw error;
     return ask(clippedFirst, clippedLast);
   }
+}
+
+/** Errors come with a status of their own; where something between has lost it, the words are still there. */
+function errorIn(body: unknown): { status: number; message: string } | null {
+  const { error, reason } = (body ?? {}) as { error?: unknown; reason?: unknown };
+  return error === true ? { status: 500, message: typeof reason === "string" ? reason : "an error" } : null;
 }
 
 interface Hours {

@@ -8,7 +8,7 @@ import {
   type ReadRequest,
   type RejectedRow,
 } from "../domain/index.ts";
-import { parseCsv } from "./csv.ts";
+import { parseCsv, requireWhole } from "./csv.ts";
 import { createHolidayCalendar, holidaysOf } from "./holiday-calendar.ts";
 import { addressOf, commonOptions, OptionError, type SourceContext, type SourceKind } from "./kind.ts";
 import { createDataset, type Row, recordsLimit } from "./opendatasoft/portal.ts";
@@ -112,7 +112,10 @@ function datesOf(spans: readonly { name: string; from: string; to: string }[]): 
 }
 
 async function fromCsv(address: string, context: SourceContext, request: ReadRequest): Promise<Found> {
-  const [header, ...records] = parseCsv(await textAt(address, context.http, request.signal));
+  const text = await textAt(address, context.http, request.signal);
+  const lines = parseCsv(text);
+  requireWhole(address, text, lines);
+  const [header, ...records] = lines;
   const names = header?.fields.map((field) => field.trim().toLowerCase()) ?? [];
   const columns = ["name", "start", "end"].map((field) => names.indexOf(field));
   if (columns.includes(-1)) {
