@@ -270,12 +270,12 @@ async function addressesOf(city: City, config: Config, world: World, clock: Cloc
   const counts = Object.values(city.measures).map((measure) => measure.from);
   const addressed = counts.every((source) => source in config.sources);
   if (recordings === undefined && (!isGenerated(city) || addressed)) return {};
-  const { simulator, addresses } = await simulate({
+  const { close, addresses } = await simulate({
     city,
     clock,
     ...(recordings === undefined ? {} : { recordings }),
     ...(seed === undefined ? {} : { seed }),
   });
-  closers.push(() => simulator.close());
+  closers.push(close);
   return addresses;
 }

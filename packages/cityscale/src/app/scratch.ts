@@ -41,7 +41,10 @@ export async function openScratchLake(options: ScratchOptions): Promise<ScratchL
   }
   // A month on, everything in the files has been published, whatever the publisher's lag.
   const clock = createManualClock(end + 30 * 86_400_000);
-  const { simulator, addresses } = await simulate({ city, clock, recordings: root });
+  const simulator = await simulate({ city, clock, recordings: root }).catch((error: unknown) => {
+    throw new CityScaleError("DATA_MISSING", `the recordings of ${city.id} under ${root} are not whole`, { cause: error });
+  });
+  const { addresses } = simulator;
   const folder = mkdtempSync(join(tmpdir(), "cityscale-scratch-"));
   let lake: Lake | undefined;
   try {

@@ -1,6 +1,6 @@
-import { type GenerativeCity, type RecordedCity, recordedPeriod, type Simulator, startSimulatorProcess, startSimulatorWorker, sydneyPedestrians } from "@cityscale/simulator";
+import { type GenerativeCity, type RecordedCity, recordedPeriod, startSimulatorProcess, startSimulatorWorker, sydneyPedestrians } from "@cityscale/simulator";
 import type { Clock } from "../core/index.ts";
-import type { City } from "../domain/index.ts";
+import type { City, SourceDeclaration } from "../domain/index.ts";
 
 export interface SimulationOptions {
   readonly city: City;
@@ -21,27 +21,34 @@ export async function recordingsEnd(root: string, city: City): Promise<number> {
   return (await recordedPeriod(root, city.id)).toMs;
 }
 
-/** Starts the simulator beside the program; `addresses` are the base addresses of the city's sources. */
-export async function simulate(options: SimulationOptions): Promise<{ simulator: Simulator; addresses: Record<string, string> }> {
+/** Rules need no server, and files are read where they lie. */
+function needsServer(declaration: SourceDeclaration): boolean {
+  const { kind } = declaration;
+  return kind !== "publicHolidays" && kind !== "files" && !(kind === "schoolHolidays" && "table" in declaration);
+}
+
+/**
+ * Starts the simulator beside the program where a source of the city needs a server; `addresses` are the base
+ * addresses of the city's sources.
+ */
+export async function simulate(options: SimulationOptions): Promise<{ addresses: Record<string, string>; close(): Promise<void> }> {
   const { city, recordings } = options;
-  const served: RecordedCity | GenerativeCity = recordings === undefined ? generated.get(city.id)! : { recordings, city: city.id };
+  const sources = Object.entries(city.sources);
+  const addresses: Record<string, string> = {};
+  if (recordings !== undefined) {
+    for (const [name, { kind }] of sources) if (kind === "files") addresses[name] = recordings;
+  }
+  const served = sources.filter(([, declaration]) => needsServer(declaration));
+  if (served.length === 0) return { addresses, close: async () => undefined };
+  const what: RecordedCity | GenerativeCity = recordings === undefined ? generated.get(city.id)! : { recordings, city: city.id };
   // It stands in for somebody else's servers: a process of its own, where the clock can be followed from there.
   const start = options.clock.spec.kind === "shared" ? startSimulatorWorker : startSimulatorProcess;
   const simulator = await start({
     clock: options.clock.spec,
-    city: served,
+    city: what,
     ...(options.seed === undefined ? {} : { seed: options.seed }),
   });
   const fallback = Object.values(simulator.sources)[0]!;
-  const addresses: Record<string, string> = {};
-  for (const [name, declaration] of Object.entries(city.sources)) {
-    // Rules need no server, and files are read where they lie.
-    if (declaration.kind === "publicHolidays") continue;
-    if (declaration.kind === "files") {
-      if (recordings !== undefined) addresses[name] = recordings;
-      continue;
-    }
-    addresses[name] = simulator.sources[name] ?? fallback;
-  }
-  return { simulator, addresses };
+  for (const [name] of served) addresses[name] = simulator.sources[name] ?? fallback;
+  return { addresses, close: () => simulator.close() };
 }

@@ -87,7 +87,9 @@ const configSchema = z.strictObject({
     .string()
     .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, "write a size such as 500MB or 2GB")
     .optional()
-    .describe("Memory that DuckDB may use in the program and in a training, each, e.g. 2GB; 256MB when left out."),
+    .describe(
+      "Memory that DuckDB may use in the program and in a training, each, e.g. 2GB; 256MB when left out.",
+    ),
   sources: z
     .record(
       z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "use lower-case letters, digits and dashes"),
@@ -219,8 +221,10 @@ export function configReference(): SettingReference[] {
   });
 }
 
-/** The candidate with the fewest single-letter edits from `word`. */
+/** The candidate that `word` begins, or else the one with the fewest single-letter edits from it. */
 export function nearestOf(word: string, candidates: readonly string[]): string {
+  const begun = word.length >= 3 ? candidates.find((candidate) => candidate.startsWith(word)) : undefined;
+  if (begun !== undefined) return begun;
   let best = candidates[0] ?? "";
   let fewest = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {

@@ -8,7 +8,6 @@ import {
   CityError,
   dateOfDay,
   defineCity,
-  fromWallClock,
   isTimeZone,
   localDay,
 } from "../../domain/index.ts";
@@ -92,14 +91,14 @@ export async function cityNew(
   const places =
     flags.places === undefined ? null : await readPlaces(existing("--places", flags.places), sample, columns);
   const step = flags.step ?? stepOf(sample, columns);
-  const declaration: CityDeclaration = {
+  const declare = (history?: string): CityDeclaration => ({
     id,
     name: flags.name ?? id,
     timeZone: flags.timeZone,
     location: locationOf(flags, places),
     step,
     entity: "counter",
-    history: firstDate(sample, columns, flags.timeZone),
+    ...(history === undefined ? {} : { history }),
     sources: {
       counts: {
         kind: "files",
@@ -130,16 +129,17 @@ export async function cityNew(
       },
     },
     targets: { [flags.measure]: {} },
-  };
-  const city = checked(declaration);
-  const read = await trialRead(city, now);
+  });
+  const read = await trialRead(checked(declare()), now);
   if (read.rows === 0) {
     throw new UsageError(
       `${csv}: not one row could be read${read.rejected[0] ? `: ${read.rejected[0].example}` : ""}`,
       "Compare --time-format, --entity-column and --value-column with the file.",
     );
   }
-  await atomicWrite(file, `${JSON.stringify(declaration, null, 2)}\n`);
+  // The whole file counts as history, however old it is.
+  const declaration = declare(dateOfDay(localDay(flags.timeZone, Date.parse(read.from!))));
+  await atomicWrite(file, `${JSON.stringify(checked(declaration).declaration, null, 2)}\n`);
   const end = Date.parse(read.to!);
   return {
     city: id,
@@ -212,16 +212,6 @@ function stepOf(sample: Sample, columns: ColumnGuess): string {
     `column ${columns.time}: rows are ${step / 1000} s apart, which is no step of a calendar`,
     "Say the step with --step, e.g. 10m or 1h.",
   );
-}
-
-/** The whole file counts as history, however old it is. */
-function firstDate(sample: Sample, columns: ColumnGuess, timeZone: string): string {
-  const first = wallTimes(sample, columns).reduce(
-    (least, wall) => Math.min(least, wall),
-    Number.POSITIVE_INFINITY,
-  );
-  // A day earlier, so that no reading of the zone cuts the first hours off.
-  return dateOfDay(localDay(timeZone, fromWallClock(timeZone, first)) - 1);
 }
 
 interface Places {

@@ -1,0 +1,103 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { backtestSchema, backtestSchemaJson } from "../../src/cli/index.ts";
+import { inProcess, madeCounts, run, temporaryFolder } from "./support.ts";
+
+const folder = temporaryFolder();
+const first = [
+  "backtest",
+  "melbourne-pedestrians",
+  "--data",
+  folder.path,
+  "--from",
+  "2015-06-20",
+  "--to",
+  "2015-06-26",
+];
+
+beforeAll(() => {
+  mkdirSync(join(folder.path, "melbourne-pedestrians"));
+  const rows = [...madeCounts(3, Date.UTC(2015, 0, 1), 24 * 185)].map(
+    ({ counter, at, count }) => `${counter},${new Date(at).toISOString()},${count}`,
+  );
+  writeFileSync(
+    join(folder.path, "melbourne-pedestrians", "counts.csv"),
+    `sensor_id,ts_utc,count\n${rows.join("\n")}\n`,
+  );
+  writeFileSync(
+    join(folder.path, "melbourne-pedestrians", "sensors.csv"),
+    "sensor_id,sensor_name,lat,lon\n1,One,-37.8,144.9\n2,Two,-37.8,144.9\n3,Three,-37.8,144.9\n",
+  );
+  writeFileSync(join(folder.path, "two.txt"), "1\n3\n");
+});
+afterAll(() => folder.remove());
+
+describe("backtest", () => {
+  test("the published schema is the one that the program uses", () => {
+    const published = readFileSync(new URL("../../src/cli/backtest.schema.json", import.meta.url), "utf8");
+    expect(JSON.parse(published)).toEqual(backtestSchemaJson());
+  });
+
+  test("its JSON on standard output fits the schema and holds every score of the contract", async () => {
+    const { code, out, err } = await run(
+      ...first,
+      "--fast",
+      "--classical",
+      "--entities",
+      join(folder.path, "two.txt"),
+      "--json",
+      "-",
+    );
+    expect(err).toContain("reading the data");
+    expect(code).toBe(0);
+    const report = backtestSchema.parse(JSON.parse(out));
+    expect(report).toMatchObject({
+      city: "melbourne-pedestrians",
+      target: "pedestrians",
+      from: "2015-06-20",
+      every: "24h",
+      entities: 2,
+      rows: 2 * 7 * 24,
+    });
+    expect(report.models.map((model) => model.name)).toEqual([
+      "last-week",
+      "mean-4-weeks",
+      "median-8-weeks",
+      "trees",
+    ]);
+    expect(report.models.filter((model) => model.champion)).toHaveLength(1);
+    expect(report.models[3]!.byLead.map(({ lead }) => lead)).toEqual(
+      Array.from({ length: 24 }, (_, i) => i + 1),
+    );
+    expect(report.models[3]!.byEntity.map(({ entity }) => entity)).toEqual(["1", "3"]);
+    expect(report.notes.join("\n")).toContain("no classical model kinds are installed");
+    expect(report.notes.join("\n")).toContain("weather");
+    expect(report.totalSeconds).toBeGreaterThan(report.trainSeconds);
+  });
+
+  test.each([
+    [["--from", "2015-02-30"], /date that exists/],
+    [["--to", "2015-06-01"], /before --from/],
+    [["--data", "/no/such/folder"], /no such folder/],
+    [["--horizon", "90m"], /whole number of the city's steps/],
+    [["--refit", "often"], /duration/],
+    [["--lag", "soon"], /declared/],
+    [["--target", "bicycles"], /no such target/],
+    [["--entities", "/no/such/file"], /cannot be read/],
+  ])("%j is wrong use", async (flags, message) => {
+    const { code, err } = await inProcess(...first, ...flags);
+    expect(code).toBe(2);
+    expect(err).toMatch(message);
+  });
+
+  test("an unknown city and a folder without it are wrong use too", async () => {
+    const unknown = await inProcess("backtest", "melbourn", ...first.slice(2));
+    expect(unknown).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("Did you mean melbourne-pedestrians"),
+    });
+    const empty = await inProcess("backtest", "paris-bikes", ...first.slice(2));
+    expect(empty).toMatchObject({ code: 2, err: expect.stringContaining("no recordings of paris-bikes") });
+  });
+});
