@@ -190,6 +190,19 @@ export class Connection implements Disposable {
     }
   }
 
+  /**
+   * Gives back memory that the engine keeps in case it is wanted again: before something else needs it, or for the
+   * months until the next million rows.
+   */
+  async trim(): Promise<void> {
+    const limit = await this.first<{ limit: string }>("SELECT current_setting('memory_limit') AS \"limit\"");
+    try {
+      await this.run("SET memory_limit = '48MB'");
+    } finally {
+      await this.run(`SET memory_limit = ${literal(limit!.limit)}`);
+    }
+  }
+
   /** Runs `work` in one transaction; anything thrown rolls it back. */
   async transaction<T>(work: () => Promise<T>): Promise<T> {
     await this.run("BEGIN TRANSACTION");

@@ -90,26 +90,31 @@ export async function trainCandidate(
   };
   const origins = thinOrigins(trainable, 900);
   const possible = span.n * origins.leads.reduce((sum, leads) => sum + leads, 0);
-  const training = await buildFeatures(connection, city, view, {
-    ...request,
-    origins: origins.at,
-    leads: origins.leads,
-    onlyWithTarget: true,
-    targetsKnownBy: testFrom,
-    share: Math.min(1, target.training.maxRows / possible),
-  });
-  const featureSeconds = seconds();
-  progress(`training on ${training.rows} rows x ${view.columns.length} features`, 0.3);
-  const model = await fitForecaster(training, {
-    target,
-    originAt: origins.at,
-    calibrateFrom: calibrationStart(origins, testFrom, parseDuration(target.training.calibrationWindow)),
-    threads: options.threads,
-    calibrate: "holdout",
-    ...(options.signal ? { signal: options.signal } : {}),
-    onProgress: (p) => progress("training", 0.3 + (0.5 * p.done) / p.of),
-  });
-  const fitSeconds = seconds();
+  // In a function of its own: the training set is gone before the test window's is computed.
+  const fit = async () => {
+    const training = await buildFeatures(connection, city, view, {
+      ...request,
+      origins: origins.at,
+      leads: origins.leads,
+      onlyWithTarget: true,
+      targetsKnownBy: testFrom,
+      share: Math.min(1, target.training.maxRows / possible),
+    });
+    await connection.trim();
+    const features = seconds();
+    progress(`training on ${training.rows} rows x ${view.columns.length} features`, 0.3);
+    const model = await fitForecaster(training, {
+      target,
+      originAt: origins.at,
+      calibrateFrom: calibrationStart(origins, testFrom, parseDuration(target.training.calibrationWindow)),
+      threads: options.threads,
+      calibrate: "holdout",
+      ...(options.signal ? { signal: options.signal } : {}),
+      onProgress: (p) => progress("training", 0.3 + (0.5 * p.done) / p.of),
+    });
+    return { model, rows: training.rows, seconds: { features, fit: seconds() } };
+  };
+  const { model, rows: trainingRows, seconds: spent } = await fit();
   progress("judging on the test window", 0.8);
   const test = thinOrigins(scheduledOrigins(city, target, testFrom - 1, newest - 1), testOrigins);
   const set = await buildFeatures(connection, city, view, {
@@ -133,9 +138,9 @@ export async function trainCandidate(
       categorical: view.categorical,
       scores,
       test: { from: test.at[0]!, to: test.at.at(-1)!, origins: test.at.length },
-      trainingRows: training.rows,
+      trainingRows,
       trainingOrigins: origins.at.length,
-      seconds: { features: featureSeconds, fit: fitSeconds, evaluation: seconds() },
+      seconds: { ...spent, evaluation: seconds() },
     },
   };
 }

@@ -76,6 +76,8 @@ export async function ingest(
   });
   progress.heartbeat(0.92, "checking rows against the contract");
   const merge = await lake.merge();
+  // A first read leaves the engine with its hands full; an hour's rows do not.
+  if (merge.inserted > 100_000) await lake.read((connection) => connection.trim());
   for (const range of merge.touched) {
     const from = city.grid.startOf(range.fromT);
     const to = city.grid.endOf(range.toT);
