@@ -57,15 +57,18 @@ export function addAssets(program: Command, add: Add, io: Io): void {
   );
 }
 
-function makeAsset(
+async function makeAsset(
   io: Io,
   flags: CityFlags,
   order: { asset: string; from?: string; to?: string },
 ): Promise<number> {
-  return withCityOf(io, flags, { work: true, create: true }, async (client, city) => {
+  // From the very beginning: opening a data folder takes its time too, and is to end cleanly.
+  using stop = listenForStop(() => io.err("Cancelling; once more to leave it.\n"));
+  return await withCityOf(io, flags, { work: true, create: true }, async (client, city) => {
+    stop.signal.throwIfAborted();
     const target = flags.target === undefined ? {} : { target: flags.target };
     const queued = await client.request<JobAnswer>("POST", "/v1/jobs", { ...order, city, ...target });
-    const job = await follow(client, io, queued, `${order.asset} of ${city}`);
+    const job = await follow(client, io, queued, `${order.asset} of ${city}`, stop.signal);
     print(io, flags.json, job, () =>
       job.state === "succeeded" ? `${job.kind}: ${job.message ?? "done"}\n` : "",
     );
@@ -96,11 +99,11 @@ async function follow(client: OwnerClient, io: Io, queued: JobAnswer, label: str
           ? `tried again at ${job.runAt}: ${job.error.message}`
           : job.message;
       progress.update(job.id, label, job.progress, waits);
-      if (stop.signal.aborted && !cancelled) {
+      if (stop.aborted && !cancelled) {
         cancelled = true;
         await cancel(client, job.id);
       }
-      await pause(everyMs, cancelled ? undefined : stop.signal);
+      await pause(everyMs, cancelled ? undefined : stop);
     }
   } finally {
     progress.close();
