@@ -8,7 +8,7 @@ import type {
   WeatherPage,
 } from "../domain/index.ts";
 import { dayOfDate, weatherRanges } from "../domain/index.ts";
-import type { Connection } from "./duckdb.ts";
+import { type Connection, literal } from "./duckdb.ts";
 import { weatherColumns } from "./schema.ts";
 
 /** When and whence a page came. `arrivedAt` is the city's clock, `ingestedAt` the wall clock. */
@@ -221,13 +221,16 @@ export async function mergeHolidays(
   page: HolidayPage,
   arrival: Arrival,
 ): Promise<void> {
-  for (const row of page.rows) {
-    await connection.run(
-      `INSERT INTO holidays SELECT $1, $2, $3, $4
-       WHERE NOT EXISTS (FROM holidays WHERE day = $1 AND kind = $3)`,
-      [dayOfDate(row.date), row.name, row.kind, BigInt(Math.round(arrival.arrivedAt))],
-    );
-  }
+  // Every read brings years of them again: one statement, not one for each day.
+  const rows = page.rows.map(
+    (row, i) => `(${i}, ${dayOfDate(row.date)}, ${literal(row.name)}, ${literal(row.kind)})`,
+  );
+  if (rows.length === 0) return;
+  await connection.run(
+    `INSERT INTO holidays SELECT v.day, v.name, v.kind, ${Math.round(arrival.arrivedAt)}
+     FROM (SELECT DISTINCT ON (day, kind) * FROM (VALUES ${rows.join(", ")}) r (i, day, name, kind) ORDER BY i) v
+     WHERE NOT EXISTS (FROM holidays h WHERE h.day = v.day AND h.kind = v.kind) ORDER BY v.i`,
+  );
 }
 
 /** Days ahead at which an event without a stamp is taken as announced when it came with the first read. */
