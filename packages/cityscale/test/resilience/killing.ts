@@ -116,6 +116,15 @@ export class Killing {
     return { aim, plannedMs, ...this.#read(lines) };
   }
 
+  /** A loop of a process that may write no file longer than this, as on a full disk; what it said. */
+  async starve(kilobytes: number): Promise<readonly string[]> {
+    const started = this.#start({ speed, loops: 1, kill: null }, kilobytes);
+    const timer = setTimeout(() => started.child.kill("SIGKILL"), 20_000);
+    const lines = await started.gone;
+    clearTimeout(timer);
+    return lines;
+  }
+
   /** Lets a process come to the end of a whole loop, at an instant that stands still; throws what it failed of. */
   async finish(): Promise<readonly string[]> {
     clearInterval(this.#ticker);
@@ -144,7 +153,7 @@ export class Killing {
     await this.simulator.close();
   }
 
-  #start(order: Pick<AppOrder, "speed" | "loops" | "kill">) {
+  #start(order: Pick<AppOrder, "speed" | "loops" | "kill">, kilobytes: number | null = null) {
     const full: AppOrder = {
       ...order,
       home: this.home,
@@ -153,7 +162,9 @@ export class Killing {
       now: this.now,
       at: Date.now(),
     };
-    const child: ChildProcess = spawn(process.execPath, [entry, JSON.stringify(full)], {
+    const limited = kilobytes === null ? [] : ["bash", "-c", 'ulimit -f "$0"; exec "$@"', String(kilobytes)];
+    const command = [...limited, process.execPath, entry, JSON.stringify(full)];
+    const child: ChildProcess = spawn(command[0]!, command.slice(1), {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, RESILIENCE_MARK: this.#mark },
     });

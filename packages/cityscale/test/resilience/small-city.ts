@@ -61,3 +61,21 @@ export const served = ["counts", "weather", "school", "events"] as const;
 /** Every source at one address. */
 export const addressesAt = (base: string): Record<string, string> =>
   Object.fromEntries(served.map((name) => [name, base]));
+
+/** Three counters and forty days, each row published once and in time: reads are short. */
+export const tiny: { readonly city: GenerativeCity; readonly declared: CityDeclaration } = {
+  city: {
+    ...generated,
+    entities: 3,
+    startMs: testStart - 40 * dayMs - 25 * 60_000,
+    lateShare: 0,
+    lateSpellsPerYear: 0,
+    correctionShare: 0,
+    duplicateShare: 0,
+  },
+  declared: {
+    ...declaration,
+    history: "60d",
+    sources: { ...declaration.sources, counts: { ...declaration.sources["counts"]!, overlap: "2d" } },
+  },
+};
