@@ -101,17 +101,14 @@ async function buildDomain(connection: Connection, view: FeatureView): Promise<v
 }
 
 /**
- * `live`: values known, without the zeros of dead counters: from the step on where the zeros in a row became too
- * many they are as unknown, as they would have been read then.
+ * Values known, without the zeros of dead counters: from the step on where the zeros in a row became too many they
+ * are as unknown, as they would have been read then.
+ * @param source rows (v, e, t, y), for each step also those of the steps before it that make zeros too many
  */
-async function buildLive(connection: Connection, view: FeatureView, pass: number): Promise<void> {
-  await connection.run(`
-    CREATE OR REPLACE TEMP TABLE live AS
-    WITH mine AS (
-      SELECT k.* FROM values_known k JOIN spans p USING (v, e) WHERE p.pass = ${pass} AND k.t >= p.first_t
-    ), alive AS (
+const aliveSql = (view: FeatureView, source: string) => `
+    WITH mine AS (${source}), alive AS (
       SELECT v, e, t FROM mine WHERE y > 0
-      UNION ALL SELECT v, e, min(t) - 1 FROM mine GROUP BY v, e
+      UNION ALL SELECT v, e, first_t - 1 FROM first_known
     ), dead AS (
       SELECT v, e, t + ${view.stuckSteps} AS from_t, next AS to_t
       FROM (SELECT v, e, t, lead(t, 1, 2147483647) OVER (PARTITION BY v, e ORDER BY t) AS next FROM alive)
@@ -123,7 +120,24 @@ async function buildLive(connection: Connection, view: FeatureView, pass: number
       FROM (FROM mine WHERE y = 0) z ASOF LEFT JOIN dead d ON d.v = z.v AND d.e = z.e AND z.t >= d.from_t
       WHERE d.to_t IS NULL OR z.t >= d.to_t
     )
-    SELECT k.v, k.e, k.t, s.key, s.fold, k.y FROM kept k JOIN steps s USING (t)`);
+    SELECT k.v, k.e, k.t, s.key, s.fold, k.y FROM kept k JOIN steps s USING (t)`;
+
+/** `live`: the values of the pass that are alive, on the days that anything is read from. */
+async function buildLive(connection: Connection, view: FeatureView, pass: number): Promise<void> {
+  const before = Math.ceil(view.stuckSteps / view.slotsPerDay) + 1;
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE first_known AS
+    SELECT v, e, min(k.t) AS first_t FROM values_known k JOIN spans p USING (v, e)
+    WHERE p.pass = ${pass} AND k.t >= p.first_t GROUP BY v, e`);
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE live AS
+    ${aliveSql(
+      view,
+      `SELECT k.* FROM values_known k JOIN spans p USING (v, e) JOIN steps s USING (t)
+       SEMI JOIN (SELECT DISTINCT v, day - back AS day FROM place_days
+         CROSS JOIN (SELECT CAST(unnest(range(${before + 1})) AS INTEGER) AS back)) near ON near.v = k.v AND near.day = s.day
+       WHERE p.pass = ${pass} AND k.t >= p.first_t`,
+    )}`);
 }
 
 /**
@@ -164,18 +178,23 @@ async function buildExpected(connection: Connection, view: FeatureView, pass: nu
       ${weeks.map((w) => `list_aggregate(${list(w, 8)}, 'quantile_cont', [0.1, 0.2, 0.5, 0.8, 0.9]) AS q${w}, list_aggregate(${list(w, 4)}, 'avg') AS m${w}`).join(", ")}
     FROM lagged WHERE wanted`);
   await connection.run(`
+    CREATE OR REPLACE TEMP TABLE empty AS
+    ${weeks.map((w) => `SELECT v, e, key, ${w} AS w FROM ranked WHERE q${w}[3] IS NULL`).join(" UNION ALL ")}`);
+  // Only where eight weeks are empty is the whole life looked at.
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE whole_life AS
+    ${aliveSql(view, "SELECT k.* FROM values_known k JOIN spans p USING (v, e) SEMI JOIN empty USING (v, e) WHERE k.t >= p.first_t")}`);
+  await connection.run(`
     CREATE OR REPLACE TEMP TABLE expected AS
-    WITH empty AS (
-      ${weeks.map((w) => `SELECT v, e, key, ${w} AS w FROM ranked WHERE q${w}[3] IS NULL`).join(" UNION ALL ")}
-    ), older AS (
+    WITH older AS (
       SELECT m.v, m.e, m.key, m.w, avg(l.y) AS mean
       FROM (SELECT *, unnest(range(w + 8, w + 39)) AS back FROM empty) m
-        JOIN live l ON l.v = m.v AND l.e = m.e AND l.key = m.key - m.back * ${week} AND l.fold = 0
+        JOIN whole_life l ON l.v = m.v AND l.e = m.e AND l.key = m.key - m.back * ${week} AND l.fold = 0
         JOIN days d ON d.day = l.key // ${spd} AND NOT d.holiday
       GROUP BY ALL
     ), so_far AS (
       SELECT v, e, key, sum(y) OVER life AS total, count(*) OVER life AS n
-      FROM (FROM live WHERE fold = 0) SEMI JOIN empty USING (v, e)
+      FROM whole_life WHERE fold = 0
       WINDOW life AS (PARTITION BY v, e ORDER BY key ROWS UNBOUNDED PRECEDING)
     ), fallback AS (
       SELECT m.v, m.e, m.key, m.w, COALESCE(o.mean, (n.total - COALESCE(f.total, 0)) / nullif(n.n - COALESCE(f.n, 0), 0)) AS s
@@ -191,7 +210,7 @@ async function buildExpected(connection: Connection, view: FeatureView, pass: nu
       ln((r.y + ${view.offset}) / (COALESCE(q1[3], f1.s) + ${view.offset})) AS r
     FROM ranked r
       ${weeks.map((w) => `LEFT JOIN (FROM fallback WHERE w = ${w}) f${w} ON f${w}.v = r.v AND f${w}.e = r.e AND f${w}.key = r.key`).join("\n      ")}`);
-  await connection.run("DROP TABLE ranked");
+  await connection.run("DROP TABLE ranked; DROP TABLE whole_life");
 }
 
 function keyedSql(view: FeatureView): string {

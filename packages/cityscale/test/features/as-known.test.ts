@@ -41,7 +41,7 @@ function ask(
 }
 
 /** Feeds a lake read by read and asks it now and then, as a lake that ends there would be asked. */
-async function live(place: Partial<CityDeclaration>, seed: number) {
+async function live(place: Partial<CityDeclaration>, seed: number, origins = 3) {
   const random = randomOf(seed);
   const city = smallCity({
     measures: {
@@ -60,7 +60,9 @@ async function live(place: Partial<CityDeclaration>, seed: number) {
   const start = Date.UTC(2024, 7, 12);
   const polls = awkwardWorld(city, seed, start, parseDuration(city.step) >= dayMs ? 160 : 75, lagMs);
   const seen: Seen[] = [];
-  const asked = new Set(Array.from({ length: 3 }, () => Math.floor(polls.length * (0.1 + 0.85 * random()))));
+  const asked = new Set(
+    Array.from({ length: origins }, () => Math.floor(polls.length * (0.1 + 0.85 * random()))),
+  );
   for (const [number, { at, counts, weather }] of polls.entries()) {
     clock.set(at);
     await poll(lake, "counts", counts);
@@ -107,7 +109,7 @@ test("late rows, corrections, events and a backfill do not change what an earlie
 describe("in one awkward world", () => {
   let world: Awaited<ReturnType<typeof live>>;
   beforeAll(async () => {
-    world = await live(places[0]!, 7);
+    world = await live(places[0]!, 7, 9);
   });
   afterAll(() => world.lake.close());
 

@@ -18,7 +18,7 @@ interface Telling {
 /**
  * A city's feeds over time, as awkward as real ones: rows come late, are corrected and corrected again, are told
  * twice, never come; counters die and live again; events move and are cancelled; forecasts of the weather are
- * issued at each read. Steps may be hours or days.
+ * issued at each read, some of them in two parts. Steps may be hours or days.
  */
 export function awkwardWorld(city: City, seed: number, start: number, days: number, lagMs: number): Poll[] {
   const random = randomOf(seed);
@@ -77,7 +77,11 @@ export function awkwardWorld(city: City, seed: number, start: number, days: numb
         counts(page),
         events(random, polls.length, start, end, at),
       ],
-      weather: [observed(random, weatherFrom, at), forecast(random, at)],
+      weather: [
+        observed(random, weatherFrom, at),
+        ...(polls.length % 3 === 2 ? [forecast(random, polls.at(-1)!.at)] : []),
+        forecast(random, at),
+      ],
     });
     weatherFrom = Math.floor(at / hourMs) * hourMs;
   }
@@ -113,18 +117,18 @@ function holidays(city: City, start: number, days: number): StreamPage {
   };
 }
 
-/** Twenty events, of which each read tells some anew: moved, smaller, cancelled, and back. */
+/** Forty events, of which each read tells some anew: moved, smaller, cancelled, and back. */
 function events(random: () => number, number: number, start: number, end: number, at: number): StreamPage {
   const rows: CityEvent[] = [];
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 40; i++) {
     if (number > 0 && random() < 0.85) continue;
     const startAt =
-      Math.floor((start + ((i + 1) / 21) * (end - start)) / hourMs) * hourMs + (number % 3) * 1_800_000;
+      Math.floor((start + ((i + 1) / 41) * (end - start)) / hourMs) * hourMs + (number % 3) * 1_800_000;
     rows.push({
       id: `event-${i}`,
       name: `Event ${i}`,
       startAt,
-      endAt: startAt + (2 + (i % 20)) * hourMs,
+      endAt: startAt + (2 + i) * hourMs,
       lat: 48.86 + random() * 0.008,
       lon: 2.35,
       venue: null,
@@ -145,7 +149,9 @@ function weatherPage(random: () => number, issuedAt: number | null, from: number
   const values = Object.fromEntries(
     weatherColumns.map((name) => [
       name,
-      Float64Array.from(validAt, () => (random() < 0.01 ? Number.NaN : Math.round(random() * 200) / 10)),
+      Float64Array.from(validAt, () =>
+        random() < 0.01 ? Number.NaN : (name === "pressure" ? 950 : 0) + Math.round(random() * 200) / 10,
+      ),
     ]),
   );
   return { stream: "weather", issuedAt, validAt: Float64Array.from(validAt), values };
