@@ -80,9 +80,14 @@ async function makeAsset(
 }
 
 /** Polls a job until it has finished, showing how far it is. Ctrl-C cancels it. */
-async function follow(client: OwnerClient, io: Io, queued: JobAnswer, label: string): Promise<JobAnswer> {
+async function follow(
+  client: OwnerClient,
+  io: Io,
+  queued: JobAnswer,
+  label: string,
+  stop: AbortSignal,
+): Promise<JobAnswer> {
   const progress = new Progress(io);
-  using stop = listenForStop(() => progress.print("Cancelling; once more to leave it."));
   const everyMs = client.remote ? 300 : 100;
   try {
     for (
