@@ -76,9 +76,11 @@ describe("the reference agrees with the program", () => {
 
   test("commands.md names every command", () => {
     const help = run(["--help"]).stdout;
-    const known = [...help.slice(help.indexOf("Commands:"), help.indexOf("Exit codes:")).matchAll(/^ {2}([a-z]+)(?: |$)/gm)].map(
-      (row) => row[1]!,
-    );
+    const known = [
+      ...help
+        .slice(help.indexOf("Commands:"), help.indexOf("Exit codes:"))
+        .matchAll(/^ {2}([a-z]+)(?: |$)/gm),
+    ].map((row) => row[1]!);
     expect(known.length).toBeGreaterThan(12);
     const page = read("docs/reference/commands.md");
     for (const command of known) if (command !== "help") expect(page).toMatch(new RegExp(`\`${command}\\b`));

@@ -12,8 +12,8 @@ import {
   createLog,
   createMetrics,
   type Log,
-  type Metrics,
   type MetadataDatabase,
+  type Metrics,
   messageOf,
   type Owner,
   openDatabase,
@@ -55,7 +55,9 @@ export interface LoopReport {
 /** The default city when none is configured. */
 export const defaultCity = "sydney-pedestrians";
 
-export const codeVersion = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+export const codeVersion = (
+  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
+).version;
 
 /** Everything open and wired: the one place that knows which adapter is used. */
 export class App {
@@ -75,7 +77,11 @@ export class App {
   readonly #closers: (() => Promise<void>)[];
   #stopping: Promise<void> | null = null;
 
-  private constructor(parts: Omit<App, "start" | "stop" | "city" | "target" | "ready" | "runFirstLoop" | "scheduleAll"> & { closers: (() => Promise<void>)[] }) {
+  private constructor(
+    parts: Omit<App, "start" | "stop" | "city" | "target" | "ready" | "runFirstLoop" | "scheduleAll"> & {
+      closers: (() => Promise<void>)[];
+    },
+  ) {
     this.config = parts.config;
     this.clock = parts.clock;
     this.log = parts.log;
@@ -105,7 +111,9 @@ export class App {
       for (const close of closers.splice(0).reverse()) await close();
     };
     try {
-      const cities = await Promise.all((config.cities.length > 0 ? config.cities : [defaultCity]).map((name) => loadCity(name, config.home)));
+      const cities = await Promise.all(
+        (config.cities.length > 0 ? config.cities : [defaultCity]).map((name) => loadCity(name, config.home)),
+      );
       const owner = await claimFolder(config.home);
       closers.push(() => owner.release());
       removeLeftovers(config.home);
@@ -123,7 +131,12 @@ export class App {
       await keep();
       const metrics = createMetrics({ processMetrics: true });
       const audit = createAuditLog({ db: database.db, clock });
-      const registry = createRegistry({ database, artifacts: createArtifactFolder(join(config.home, "artifacts")), clock, log });
+      const registry = createRegistry({
+        database,
+        artifacts: createArtifactFolder(join(config.home, "artifacts")),
+        clock,
+        log,
+      });
       await registry.runs.failInterrupted();
       const partitions = createPartitions({ database, clock });
       const jobs = createJobs({ database, clock, log, metrics });
@@ -131,16 +144,44 @@ export class App {
       const runtimes = new Map<string, CityRuntime>();
       for (const city of cities) {
         const addresses = options.reading ? {} : await addressesOf(city, config, world, clock, closers);
-        const runtime = await openCity({ city, config, clock, log, metrics, audit, registry, partitions, codeVersion, addresses, http: options.http });
+        const runtime = await openCity({
+          city,
+          config,
+          clock,
+          log,
+          metrics,
+          audit,
+          registry,
+          partitions,
+          codeVersion,
+          addresses,
+          http: options.http,
+        });
         closers.push(() => runtime.close());
         runtimes.set(city.id, runtime);
       }
       closers.push(keep);
       // A killed process goes on about where its clock stood, not where it began.
-      jobs.on("finished", () => void keep().catch((error: unknown) => log.warn({ error: messageOf(error) }, "the clock could not be kept")));
+      jobs.on(
+        "finished",
+        () =>
+          void keep().catch((error: unknown) =>
+            log.warn({ error: messageOf(error) }, "the clock could not be kept"),
+          ),
+      );
       defineJobs(jobs, runtimes);
       return new App({
-        config, clock, log, metrics, database, audit, registry, partitions, jobs, schedules, owner,
+        config,
+        clock,
+        log,
+        metrics,
+        database,
+        audit,
+        registry,
+        partitions,
+        jobs,
+        schedules,
+        owner,
         keys: createApiKeys({ db: database.db, clock }),
         cities: runtimes,
         closers,
@@ -154,7 +195,11 @@ export class App {
   /** Throws CITY_UNKNOWN. */
   city(id: string): CityRuntime {
     const runtime = this.cities.get(id);
-    if (!runtime) throw new CityScaleError("CITY_UNKNOWN", `this process does not run a city "${id.slice(0, 80)}"; it runs ${[...this.cities.keys()].join(", ")}`);
+    if (!runtime)
+      throw new CityScaleError(
+        "CITY_UNKNOWN",
+        `this process does not run a city "${id.slice(0, 80)}"; it runs ${[...this.cities.keys()].join(", ")}`,
+      );
     return runtime;
   }
 
@@ -174,7 +219,13 @@ export class App {
     for (const { city } of this.cities.values()) {
       for (const target of Object.values(city.targets)) {
         const at = (what: string, cron: string, kind: string) =>
-          this.schedules.register({ name: `${city.id}/${target.name}/${what}`, cron, timeZone: city.timeZone, kind, payload: { city: city.id, target: target.name } });
+          this.schedules.register({
+            name: `${city.id}/${target.name}/${what}`,
+            cron,
+            timeZone: city.timeZone,
+            kind,
+            payload: { city: city.id, target: target.name },
+          });
         await at("ingest", target.schedule.ingest, "observations");
         await at("forecast", target.schedule.forecast, "forecasts");
         await at("review", target.schedule.review, "model");
@@ -190,10 +241,19 @@ export class App {
    * succeeded or failed for good; without it a stage that will be tried again is left to the job engine where a
    * champion can serve meanwhile.
    */
-  async runFirstLoop(options: { train: boolean; patient: boolean; signal?: AbortSignal }): Promise<LoopReport> {
+  async runFirstLoop(options: {
+    train: boolean;
+    patient: boolean;
+    signal?: AbortSignal;
+  }): Promise<LoopReport> {
     const jobs: Job[] = [];
     const failures: Job[] = [];
-    const run = async (asset: string, city: string, target: string | undefined, patient: boolean): Promise<boolean> => {
+    const run = async (
+      asset: string,
+      city: string,
+      target: string | undefined,
+      patient: boolean,
+    ): Promise<boolean> => {
       const job = await this.#run(asset, city, target, patient, options.signal);
       jobs.push(job);
       if (job.state !== "succeeded") failures.push(job);
@@ -201,7 +261,9 @@ export class App {
     };
     for (const { city } of this.cities.values()) {
       const targets = Object.values(city.targets);
-      const champions = await Promise.all(targets.map((target) => this.registry.promotions.aliases(city.id, target.name)));
+      const champions = await Promise.all(
+        targets.map((target) => this.registry.promotions.aliases(city.id, target.name)),
+      );
       const served = champions.every(({ champion }) => champion !== null);
       const ingested = await run("observations", city.id, undefined, options.patient || !served);
       for (const [i, target] of targets.entries()) {
@@ -212,14 +274,21 @@ export class App {
           const now = await this.registry.promotions.aliases(city.id, target.name);
           if (!trained && now.champion === null) continue;
         }
-        if (await run("forecasts", city.id, target.name, options.patient)) await run("outcomes", city.id, target.name, options.patient);
+        if (await run("forecasts", city.id, target.name, options.patient))
+          await run("outcomes", city.id, target.name, options.patient);
       }
     }
     return { jobs, failures };
   }
 
   /** The job once it has finished; without patience also one that waits to be tried again. */
-  async #run(asset: string, city: string, target: string | undefined, patient: boolean, signal: AbortSignal | undefined): Promise<Job> {
+  async #run(
+    asset: string,
+    city: string,
+    target: string | undefined,
+    patient: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<Job> {
     const retrying = Promise.withResolvers<Job>();
     let id: string | null = null;
     const waiting = new Map<string, Job>();
@@ -248,7 +317,8 @@ export class App {
   async ready(): Promise<string | null> {
     for (const { city, server } of this.cities.values()) {
       for (const target of Object.keys(city.targets)) {
-        if ((await server.batches(target, 1)).length === 0) return `${city.id}/${target} has no forecasts yet`;
+        if ((await server.batches(target, 1)).length === 0)
+          return `${city.id}/${target} has no forecasts yet`;
       }
     }
     return null;
@@ -265,7 +335,13 @@ export class App {
   }
 }
 
-async function addressesOf(city: City, config: Config, world: World, clock: Clock, closers: (() => Promise<void>)[]): Promise<Record<string, string>> {
+async function addressesOf(
+  city: City,
+  config: Config,
+  world: World,
+  clock: Clock,
+  closers: (() => Promise<void>)[],
+): Promise<Record<string, string>> {
   const { recordings, seed } = world;
   const counts = Object.values(city.measures).map((measure) => measure.from);
   const addressed = counts.every((source) => source in config.sources);

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { CityScaleError, nearestOf } from "../core/index.ts";
-import { type City, CityError, type CityDeclaration, defineCity } from "../domain/index.ts";
+import { type City, type CityDeclaration, CityError, defineCity } from "../domain/index.ts";
 
 /** City files that come with the program, beside the packages. */
 export const builtInCities = fileURLToPath(new URL("../../../../cities/", import.meta.url));
@@ -11,7 +11,9 @@ export const builtInCities = fileURLToPath(new URL("../../../../cities/", import
 /** Ids of the built-in cities and of those in the data folder. */
 export function cityIds(home: string): string[] {
   const ids = [builtInCities, join(home, "cities")].flatMap((folder) =>
-    existsSync(folder) ? readdirSync(folder).flatMap((file) => /^([a-z0-9-]+)\.(?:ts|json)$/.exec(file)?.[1] ?? []) : [],
+    existsSync(folder)
+      ? readdirSync(folder).flatMap((file) => /^([a-z0-9-]+)\.(?:ts|json)$/.exec(file)?.[1] ?? [])
+      : [],
   );
   return [...new Set(ids)].filter((id) => id !== "package").sort();
 }
@@ -23,13 +25,19 @@ export function cityIds(home: string): string[] {
 export async function loadCity(name: string, home: string): Promise<City> {
   const path = /[./\\]/.test(name)
     ? resolve(name)
-    : [join(home, "cities"), builtInCities].flatMap((folder) => [join(folder, `${name}.ts`), join(folder, `${name}.json`)]).find((file) => existsSync(file));
+    : [join(home, "cities"), builtInCities]
+        .flatMap((folder) => [join(folder, `${name}.ts`), join(folder, `${name}.json`)])
+        .find((file) => existsSync(file));
   if (path === undefined || !existsSync(path)) {
     const ids = cityIds(home);
-    throw new CityScaleError("CITY_UNKNOWN", `there is no city "${name}"; there are ${ids.join(", ")}. Did you mean ${nearestOf(name, ids)}?`);
+    throw new CityScaleError(
+      "CITY_UNKNOWN",
+      `there is no city "${name}"; there are ${ids.join(", ")}. Did you mean ${nearestOf(name, ids)}?`,
+    );
   }
   try {
-    if (path.endsWith(".json")) return defineCity(JSON.parse(await readFile(path, "utf8")) as CityDeclaration);
+    if (path.endsWith(".json"))
+      return defineCity(JSON.parse(await readFile(path, "utf8")) as CityDeclaration);
     const module = (await import(pathToFileURL(path).href)) as { default?: unknown };
     const city = module.default as City | CityDeclaration | undefined;
     if (city === undefined || city === null || typeof city !== "object") {
@@ -38,7 +46,11 @@ export async function loadCity(name: string, home: string): Promise<City> {
     return "declaration" in city ? (city as City) : defineCity(city as CityDeclaration);
   } catch (error) {
     if (error instanceof CityScaleError) throw error;
-    if (error instanceof CityError) throw new CityScaleError("CITY_INVALID", error.message, { cause: error, details: { problems: error.problems } });
+    if (error instanceof CityError)
+      throw new CityScaleError("CITY_INVALID", error.message, {
+        cause: error,
+        details: { problems: error.problems },
+      });
     throw new CityScaleError("CITY_INVALID", `${path} cannot be loaded`, { cause: error });
   }
 }

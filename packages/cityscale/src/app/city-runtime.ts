@@ -49,13 +49,20 @@ export function memoryMb(limit: string | undefined): number {
 /** Builds a city's sources from its declaration. Throws CITY_INVALID. */
 export function createSources(
   city: City,
-  options: { clock: Clock; log: Log; addresses: Readonly<Record<string, string>>; http?: HttpClient | undefined },
+  options: {
+    clock: Clock;
+    log: Log;
+    addresses: Readonly<Record<string, string>>;
+    http?: HttpClient | undefined;
+  },
 ): { sources: Map<string, Source>; lagMs: Map<string, number> } {
   const http = options.http ?? createHttpClient({ log: options.log });
   const sources = new Map<string, Source>();
   const lagMs = new Map<string, number>();
   for (const [name, declaration] of Object.entries(city.sources)) {
-    const measureOf = Object.entries(city.measures).flatMap(([measure, { from }]) => (from === name ? [measure] : []));
+    const measureOf = Object.entries(city.measures).flatMap(([measure, { from }]) =>
+      from === name ? [measure] : [],
+    );
     lagMs.set(name, publicationLagMs(declaration));
     sources.set(
       name,
@@ -78,7 +85,12 @@ export function createSources(
 export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
   const { city, config, clock, metrics, registry } = options;
   const log = options.log.child({ city: city.id });
-  const { sources, lagMs } = createSources(city, { clock, log, addresses: { ...options.addresses, ...config.sources }, http: options.http });
+  const { sources, lagMs } = createSources(city, {
+    clock,
+    log,
+    addresses: { ...options.addresses, ...config.sources },
+    http: options.http,
+  });
   const memory = memoryMb(config.memoryLimit);
   const lake = await Lake.open({
     city,

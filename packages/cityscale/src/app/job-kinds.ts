@@ -1,6 +1,14 @@
 import { CityScaleError } from "../core/index.ts";
 import type { Job, JobContext, Jobs } from "../jobs/index.ts";
-import { type Asset, assets, backfillForecasts, forecast, ingest, outcomes, train } from "../pipeline/index.ts";
+import {
+  type Asset,
+  assets,
+  backfillForecasts,
+  forecast,
+  ingest,
+  outcomes,
+  train,
+} from "../pipeline/index.ts";
 import type { App } from "./app.ts";
 import type { CityRuntime } from "./city-runtime.ts";
 
@@ -18,10 +26,15 @@ export interface AssetPayload {
 export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>): void {
   const find = (payload: AssetPayload) => {
     const runtime = cities.get(payload.city);
-    if (!runtime) throw new CityScaleError("CITY_UNKNOWN", `this process does not run the city "${payload.city}"`);
-    return { parts: runtime.parts, target: runtime.server.target(payload.target ?? Object.keys(runtime.city.targets)[0]!) };
+    if (!runtime)
+      throw new CityScaleError("CITY_UNKNOWN", `this process does not run the city "${payload.city}"`);
+    return {
+      parts: runtime.parts,
+      target: runtime.server.target(payload.target ?? Object.keys(runtime.city.targets)[0]!),
+    };
   };
-  const range = ({ from, to }: AssetPayload) => (from === undefined || to === undefined ? undefined : { from, to });
+  const range = ({ from, to }: AssetPayload) =>
+    from === undefined || to === undefined ? undefined : { from, to };
 
   jobs.define<AssetPayload>(
     "observations",
@@ -31,7 +44,11 @@ export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>)
       const report = await ingest(parts, context, period ? { range: period } : {});
       // What is new may be the outcome of a forecast.
       for (const target of Object.values(parts.city.targets)) {
-        await jobs.enqueue("outcomes", { city: parts.city.id, target: target.name }, { key: `outcomes/${parts.city.id}/${target.name}` });
+        await jobs.enqueue(
+          "outcomes",
+          { city: parts.city.id, target: target.name },
+          { key: `outcomes/${parts.city.id}/${target.name}` },
+        );
       }
       return report;
     },
@@ -66,9 +83,16 @@ export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>)
 }
 
 /** Enqueues the making of an asset; one that already waits or runs is returned. Throws ASSET_UNKNOWN, CITY_UNKNOWN, TARGET_UNKNOWN. */
-export async function enqueueAsset(app: App, asset: string, options: AssetPayload & { actor: string }): Promise<Job> {
+export async function enqueueAsset(
+  app: App,
+  asset: string,
+  options: AssetPayload & { actor: string },
+): Promise<Job> {
   if (!assets.includes(asset as Asset)) {
-    throw new CityScaleError("ASSET_UNKNOWN", `there is no asset "${asset.slice(0, 40)}"; there are ${assets.join(", ")}`);
+    throw new CityScaleError(
+      "ASSET_UNKNOWN",
+      `there is no asset "${asset.slice(0, 40)}"; there are ${assets.join(", ")}`,
+    );
   }
   const { actor, ...payload } = options;
   const { runtime, target } = app.target(payload.city, payload.target);

@@ -10,6 +10,7 @@ export function removeLeftovers(home: string): void {
   const datasets = join(home, "datasets");
   if (!existsSync(datasets)) return;
   for (const path of readdirSync(datasets, { recursive: true, encoding: "utf8" })) {
-    if (/(?:^|[/\\])\.writing-[^/\\]*$/.test(path)) rmSync(join(datasets, path), { recursive: true, force: true });
+    if (/(?:^|[/\\])\.writing-[^/\\]*$/.test(path))
+      rmSync(join(datasets, path), { recursive: true, force: true });
   }
 }

@@ -1,8 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createManualClock, type Log, messageOf } from "../core/index.ts";
-import { CityScaleError } from "../core/index.ts";
+import { CityScaleError, createManualClock, type Log, messageOf } from "../core/index.ts";
 import type { City } from "../domain/index.ts";
 import { Lake } from "../lake/index.ts";
 import { createSources } from "./city-runtime.ts";
@@ -37,12 +36,16 @@ export async function openScratchLake(options: ScratchOptions): Promise<ScratchL
   try {
     end = await recordingsEnd(root, city);
   } catch (error) {
-    throw new CityScaleError("DATA_MISSING", `there are no recordings of ${city.id} under ${root}`, { cause: error });
+    throw new CityScaleError("DATA_MISSING", `there are no recordings of ${city.id} under ${root}`, {
+      cause: error,
+    });
   }
   // A month on, everything in the files has been published, whatever the publisher's lag.
   const clock = createManualClock(end + 30 * 86_400_000);
   const simulator = await simulate({ city, clock, recordings: root }).catch((error: unknown) => {
-    throw new CityScaleError("DATA_MISSING", `the recordings of ${city.id} under ${root} are not whole`, { cause: error });
+    throw new CityScaleError("DATA_MISSING", `the recordings of ${city.id} under ${root} are not whole`, {
+      cause: error,
+    });
   });
   const { addresses } = simulator;
   const folder = mkdtempSync(join(tmpdir(), "cityscale-scratch-"));
@@ -66,7 +69,13 @@ export async function openScratchLake(options: ScratchOptions): Promise<ScratchL
         const poll = await open.beginPoll(name);
         try {
           let rows = 0;
-          const request = { cursor: null, from: end - 20 * 366 * 86_400_000, to: clock.now(), mode: "incremental" as const, signal: options.signal };
+          const request = {
+            cursor: null,
+            from: end - 20 * 366 * 86_400_000,
+            to: clock.now(),
+            mode: "incremental" as const,
+            signal: options.signal,
+          };
           for await (const page of source.read(request)) {
             rows += (await open.append(name, poll, page)).rows;
             if (counted.has(name)) options.onProgress?.(`reading ${name}: ${rows.toLocaleString("en")} rows`);
@@ -81,8 +90,10 @@ export async function openScratchLake(options: ScratchOptions): Promise<ScratchL
     );
     options.onProgress?.("checking rows against the contract");
     const merged = await open.merge();
-    if (merged.inserted === 0) throw new CityScaleError("DATA_MISSING", `the files of ${city.id} under ${root} hold no usable rows`);
-    if (merged.quarantined > 0) notes.push(`${merged.quarantined} rows failed the contract and were left out`);
+    if (merged.inserted === 0)
+      throw new CityScaleError("DATA_MISSING", `the files of ${city.id} under ${root} hold no usable rows`);
+    if (merged.quarantined > 0)
+      notes.push(`${merged.quarantined} rows failed the contract and were left out`);
     return {
       lake: open,
       lagMs,

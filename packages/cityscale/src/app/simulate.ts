@@ -1,4 +1,11 @@
-import { type GenerativeCity, type RecordedCity, recordedPeriod, startSimulatorProcess, startSimulatorWorker, sydneyPedestrians } from "@cityscale/simulator";
+import {
+  type GenerativeCity,
+  type RecordedCity,
+  recordedPeriod,
+  startSimulatorProcess,
+  startSimulatorWorker,
+  sydneyPedestrians,
+} from "@cityscale/simulator";
 import type { Clock } from "../core/index.ts";
 import type { City, SourceDeclaration } from "../domain/index.ts";
 
@@ -24,14 +31,18 @@ export async function recordingsEnd(root: string, city: City): Promise<number> {
 /** Rules need no server, and files are read where they lie. */
 function needsServer(declaration: SourceDeclaration): boolean {
   const { kind } = declaration;
-  return kind !== "publicHolidays" && kind !== "files" && !(kind === "schoolHolidays" && "table" in declaration);
+  return (
+    kind !== "publicHolidays" && kind !== "files" && !(kind === "schoolHolidays" && "table" in declaration)
+  );
 }
 
 /**
  * Starts the simulator beside the program where a source of the city needs a server; `addresses` are the base
  * addresses of the city's sources.
  */
-export async function simulate(options: SimulationOptions): Promise<{ addresses: Record<string, string>; close(): Promise<void> }> {
+export async function simulate(
+  options: SimulationOptions,
+): Promise<{ addresses: Record<string, string>; close(): Promise<void> }> {
   const { city, recordings } = options;
   const sources = Object.entries(city.sources);
   const addresses: Record<string, string> = {};
@@ -40,7 +51,8 @@ export async function simulate(options: SimulationOptions): Promise<{ addresses:
   }
   const served = sources.filter(([, declaration]) => needsServer(declaration));
   if (served.length === 0) return { addresses, close: async () => undefined };
-  const what: RecordedCity | GenerativeCity = recordings === undefined ? generated.get(city.id)! : { recordings, city: city.id };
+  const what: RecordedCity | GenerativeCity =
+    recordings === undefined ? generated.get(city.id)! : { recordings, city: city.id };
   // It stands in for somebody else's servers: a process of its own, where the clock can be followed from there.
   const start = options.clock.spec.kind === "shared" ? startSimulatorWorker : startSimulatorProcess;
   const simulator = await start({

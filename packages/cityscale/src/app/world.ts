@@ -1,4 +1,10 @@
-import { CityScaleError, type Clock, type Config, createClock, type MetadataDatabase } from "../core/index.ts";
+import {
+  CityScaleError,
+  type Clock,
+  type Config,
+  createClock,
+  type MetadataDatabase,
+} from "../core/index.ts";
 import type { City } from "../domain/index.ts";
 import { recordingsEnd } from "./simulate.ts";
 
@@ -14,14 +20,20 @@ const setting = "world";
 
 /** The world that the folder was last used in. */
 export async function readWorld(database: MetadataDatabase): Promise<World> {
-  const row = await database.db.selectFrom("settings").select("value").where("name", "=", setting).executeTakeFirst();
+  const row = await database.db
+    .selectFrom("settings")
+    .select("value")
+    .where("name", "=", setting)
+    .executeTakeFirst();
   return row ? (JSON.parse(row.value) as World) : {};
 }
 
 /** Keeps the world for the next process, with where its clock stands now. */
 export async function keepWorld(database: MetadataDatabase, world: World, clock: Clock): Promise<void> {
   const { clockAt: _before, ...rest } = world;
-  const value = JSON.stringify(clock.spec.kind === "real" ? rest : { ...rest, clockAt: Math.floor(clock.now()) });
+  const value = JSON.stringify(
+    clock.spec.kind === "real" ? rest : { ...rest, clockAt: Math.floor(clock.now()) },
+  );
   const row = { name: setting, value, updated_at: Date.now() };
   await database.db
     .insertInto("settings")
@@ -43,7 +55,11 @@ export async function clockOf(config: Config, world: World, cities: readonly Cit
   const ends = await Promise.all(
     cities.map((city) =>
       recordingsEnd(recordings, city).catch((error: unknown) => {
-        throw new CityScaleError("DATA_MISSING", `there are no recordings of ${city.id} under ${recordings}`, { cause: error });
+        throw new CityScaleError(
+          "DATA_MISSING",
+          `there are no recordings of ${city.id} under ${recordings}`,
+          { cause: error },
+        );
       }),
     ),
   );

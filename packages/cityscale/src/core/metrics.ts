@@ -36,7 +36,10 @@ export function createMetrics({ processMetrics = false }: { processMetrics?: boo
       "city",
       "reason",
     ]),
-    sourceAge: gauge("source_age_seconds", "Time since a source was last read to its end.", ["city", "source"]),
+    sourceAge: gauge("source_age_seconds", "Time since a source was last read to its end.", [
+      "city",
+      "source",
+    ]),
     forecastAge: gauge("forecast_age_seconds", "Age of the newest forecast's origin.", ["city", "target"]),
     liveScore: gauge("live_score", "Score of the champion's forecasts that came true.", [
       "city",

@@ -30,9 +30,18 @@ export function judgeCandidate(
   gates: Readonly<Record<string, GateBounds>>,
   champion: { readonly wape: number | null } | null,
 ): Verdict {
-  const results: GateResult[] = Object.entries(gates).map(([gate, bounds]) => judgeGate(gate, values[gate] ?? null, bounds));
+  const results: GateResult[] = Object.entries(gates).map(([gate, bounds]) =>
+    judgeGate(gate, values[gate] ?? null, bounds),
+  );
   if (results.length === 0) {
-    results.push({ gate: "(none)", value: null, min: null, max: null, passed: false, reason: "the target declares no gate" });
+    results.push({
+      gate: "(none)",
+      value: null,
+      min: null,
+      max: null,
+      passed: false,
+      reason: "the target declares no gate",
+    });
   }
   if (champion) {
     const value = values["wape"] ?? null;
@@ -44,14 +53,22 @@ export function judgeCandidate(
       min: null,
       max,
       passed,
-      reason: value === null || max === null ? "not measured on the same rows" : passed ? `WAPE ${value} against ${max}` : `WAPE ${value} is above the champion's ${max}`,
+      reason:
+        value === null || max === null
+          ? "not measured on the same rows"
+          : passed
+            ? `WAPE ${value} against ${max}`
+            : `WAPE ${value} is above the champion's ${max}`,
     });
   }
   const failed = results.filter((result) => !result.passed);
   return {
     verdict: failed.length === 0 ? "promote" : "reject",
     gates: results,
-    reasons: failed.length === 0 ? ["every gate passed"] : failed.map((result) => `${result.gate}: ${result.reason}`),
+    reasons:
+      failed.length === 0
+        ? ["every gate passed"]
+        : failed.map((result) => `${result.gate}: ${result.reason}`),
   };
 }
 

@@ -3,9 +3,16 @@ import { CityScaleError } from "../core/index.ts";
 import { type City, dayOfDate, parseDuration, startOfLocalDay, type Target } from "../domain/index.ts";
 import { buildFeatures, createView, type FeatureSet, type WeatherMode } from "../features/index.ts";
 import { type Connection, literal } from "../lake/index.ts";
-import { fitForecaster, predict, type Forecast } from "./forecaster.ts";
+import { type Forecast, fitForecaster, predict } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
-import { calibrationStart, firstTrainingDay, type Origins, originsBefore, regularOrigins, thinOrigins } from "./origins.ts";
+import {
+  calibrationStart,
+  firstTrainingDay,
+  type Origins,
+  originsBefore,
+  regularOrigins,
+  thinOrigins,
+} from "./origins.ts";
 
 export interface BacktestOptions {
   readonly city: City;
@@ -49,19 +56,32 @@ export async function backtest(connection: Connection, options: BacktestOptions)
   const progress = options.onProgress ?? (() => undefined);
   const fromDay = dayOfDate(options.from);
   const toDay = dayOfDate(options.to);
-  if (toDay < fromDay) throw new CityScaleError("REQUEST_INVALID", `--to ${options.to} lies before --from ${options.from}`);
+  if (toDay < fromDay)
+    throw new CityScaleError("REQUEST_INVALID", `--to ${options.to} lies before --from ${options.from}`);
   const end = startOfLocalDay(city.timeZone, toDay + 1);
   const span = await connection.first<{ low: number | null; high: number | null }>(`
     SELECT min(start_at) AS low, max(start_at) AS high
     FROM observations JOIN steps USING (t) WHERE measure = ${literal(target.measure)}`);
-  if (span?.low == null || span.high == null) throw new CityScaleError("DATA_MISSING", `there are no observations of ${target.measure}`);
+  if (span?.low == null || span.high == null)
+    throw new CityScaleError("DATA_MISSING", `there are no observations of ${target.measure}`);
   const entities = options.entities ? await numbersOf(connection, options.entities) : undefined;
   const origins = regularOrigins(city, fromDay, toDay, options.every, options.horizon);
-  const view = createView(city, target, lagMs, origins.leads.reduce((most, leads) => Math.max(most, leads), 1));
+  const view = createView(
+    city,
+    target,
+    lagMs,
+    origins.leads.reduce((most, leads) => Math.max(most, leads), 1),
+  );
 
   const everyMs = parseDuration(options.every);
   const trainEvery = everyMs > 86_400_000 ? "24h" : options.every;
-  const trainable = regularOrigins(city, firstTrainingDay(city, span.low), toDay, trainEvery, options.horizon);
+  const trainable = regularOrigins(
+    city,
+    firstTrainingDay(city, span.low),
+    toDay,
+    trainEvery,
+    options.horizon,
+  );
   const weather: WeatherMode = options.weather ? "issued-or-observed" : "none";
   const request = { lagMs, weather, path: "fast" as const, ...(entities ? { entities } : {}) };
 
@@ -73,21 +93,36 @@ export async function backtest(connection: Connection, options: BacktestOptions)
     const began = performance.now();
     const at = (share: number) => (n + share) / segments.length;
     progress(`training on what was known by ${new Date(cut).toISOString()}`, at(0));
-    const model = await train(connection, { ...options, cut, trainable, view, request }, (share) => progress("training", at(0.1 + 0.7 * share)));
+    const model = await train(connection, { ...options, cut, trainable, view, request }, (share) =>
+      progress("training", at(0.1 + 0.7 * share)),
+    );
     trainSeconds += (performance.now() - began) / 1000;
     progress("forecasting", at(0.85));
     const set = await buildFeatures(connection, city, view, {
-      ...request, origins: segment.at, leads: segment.leads, onlyWithTarget: false, targetsKnownBy: end + lagMs,
+      ...request,
+      origins: segment.at,
+      leads: segment.leads,
+      onlyWithTarget: false,
+      targetsKnownBy: end + lagMs,
     });
     parts.push({ set: dropAfter(city, set, end), forecast: predict(model, set) });
   }
   const merged = mergeParts(parts);
   progress("scoring", 0.97);
-  const table = await judge(connection, merged.set, { before: origins.at[0]!, forecasts: [{ name: "trees", forecast: merged.forecast }] });
+  const table = await judge(connection, merged.set, {
+    before: origins.at[0]!,
+    forecasts: [{ name: "trees", forecast: merged.forecast }],
+  });
   const { bestNaive: _bestNaive, gain: _gain, ...scores } = table;
   return {
-    city: city.id, target: target.name, from: options.from, to: options.to, every: options.every, horizon: options.horizon,
-    trainSeconds: Number(trainSeconds.toFixed(2)), ...scores,
+    city: city.id,
+    target: target.name,
+    from: options.from,
+    to: options.to,
+    every: options.every,
+    horizon: options.horizon,
+    trainSeconds: Number(trainSeconds.toFixed(2)),
+    ...scores,
   };
 }
 
@@ -104,14 +139,23 @@ async function train(
   const { city, target, cut, view } = options;
   const before = originsBefore(options.trainable, cut);
   if (before.at.length < 28) {
-    throw new CityScaleError("DATA_MISSING", `only ${before.at.length} training origins lie before ${options.from}; 28 are the least`);
+    throw new CityScaleError(
+      "DATA_MISSING",
+      `only ${before.at.length} training origins lie before ${options.from}; 28 are the least`,
+    );
   }
   const maxRows = options.fast ? 150_000 : Math.max(target.training.maxRows, 480_000);
   const counted = await connection.first<{ n: number }>("SELECT count(*) AS n FROM entities");
-  const perOrigin = (options.request.entities?.length ?? counted!.n) * before.leads.reduce((most, leads) => Math.max(most, leads), 1);
+  const perOrigin =
+    (options.request.entities?.length ?? counted!.n) *
+    before.leads.reduce((most, leads) => Math.max(most, leads), 1);
   const origins = thinOrigins(before, options.fast ? 400 : 1200);
   const set = await buildFeatures(connection, city, view, {
-    ...options.request, origins: origins.at, leads: origins.leads, onlyWithTarget: true, targetsKnownBy: cut,
+    ...options.request,
+    origins: origins.at,
+    leads: origins.leads,
+    onlyWithTarget: true,
+    targetsKnownBy: cut,
     share: Math.min(1, maxRows / (perOrigin * origins.at.length)),
   });
   return await fitForecaster(set, {
@@ -145,11 +189,16 @@ function dropAfter(city: City, set: FeatureSet, end: number): FeatureSet {
   return { ...set, target };
 }
 
-function mergeParts(parts: readonly { set: FeatureSet; forecast: Forecast }[]): { set: FeatureSet; forecast: Forecast } {
+function mergeParts(parts: readonly { set: FeatureSet; forecast: Forecast }[]): {
+  set: FeatureSet;
+  forecast: Forecast;
+} {
   const first = parts[0]!;
   if (parts.length === 1) return first;
   const rows = parts.reduce((sum, part) => sum + part.set.rows, 0);
-  const join = <T extends Float64Array | Int32Array | Float32Array | Uint8Array>(get: (part: (typeof parts)[number]) => T): T => {
+  const join = <T extends Float64Array | Int32Array | Float32Array | Uint8Array>(
+    get: (part: (typeof parts)[number]) => T,
+  ): T => {
     const out = new (get(first).constructor as new (length: number) => T)(rows);
     let at = 0;
     for (const part of parts) {
@@ -170,7 +219,9 @@ function mergeParts(parts: readonly { set: FeatureSet; forecast: Forecast }[]): 
       target: join((p) => p.set.target),
       dead: join((p) => p.set.dead),
       expectation: join((p) => p.set.expectation),
-      naive: Object.fromEntries(Object.keys(first.set.naive).map((name) => [name, join((p) => p.set.naive[name]!)])),
+      naive: Object.fromEntries(
+        Object.keys(first.set.naive).map((name) => [name, join((p) => p.set.naive[name]!)]),
+      ),
       naiveLow: join((p) => p.set.naiveLow),
       naiveHigh: join((p) => p.set.naiveHigh),
       weatherIssued: join((p) => p.set.weatherIssued),
@@ -188,7 +239,13 @@ async function numbersOf(connection: Connection, ids: readonly string[]): Promis
   const known = new Map(rows.map((row) => [row.entity, row.e]));
   const unknown = ids.filter((id) => !known.has(id));
   if (unknown.length > 0) {
-    throw new CityScaleError("ENTITY_UNKNOWN", `there is no entity ${unknown.slice(0, 5).map((id) => `"${id}"`).join(", ")} in the data`);
+    throw new CityScaleError(
+      "ENTITY_UNKNOWN",
+      `there is no entity ${unknown
+        .slice(0, 5)
+        .map((id) => `"${id}"`)
+        .join(", ")} in the data`,
+    );
   }
   return ids.map((id) => known.get(id)!);
 }

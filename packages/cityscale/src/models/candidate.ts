@@ -4,7 +4,14 @@ import { buildFeatures, createView, type WeatherMode } from "../features/index.t
 import { type Connection, literal } from "../lake/index.ts";
 import { type DirectForecaster, fitForecaster, loadForecaster, predict } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
-import { calibrationStart, firstTrainingDay, type Origins, originsBefore, scheduledOrigins, thinOrigins } from "./origins.ts";
+import {
+  calibrationStart,
+  firstTrainingDay,
+  type Origins,
+  originsBefore,
+  scheduledOrigins,
+  thinOrigins,
+} from "./origins.ts";
 
 export interface CandidateOptions {
   readonly city: City;
@@ -59,7 +66,8 @@ export async function trainCandidate(
   const span = await connection.first<{ low: number | null; high: number | null; n: number }>(`
     SELECT min(start_at) AS low, max(end_at) AS high, (SELECT count(*) FROM entities) AS n
     FROM observations JOIN steps USING (t) WHERE measure = ${literal(target.measure)}`);
-  if (span?.low == null || span.high == null) throw new CityScaleError("DATA_MISSING", `there are no observations of ${target.measure} yet`);
+  if (span?.low == null || span.high == null)
+    throw new CityScaleError("DATA_MISSING", `there are no observations of ${target.measure} yet`);
   // The window ends where the data do, so that its targets have come true.
   const newest = Math.min(span.high, options.knownAt);
   const testFrom = newest - parseDuration(target.training.testWindow);
@@ -126,7 +134,10 @@ export async function trainCandidate(
   const forecasts = [{ name: candidateName, forecast: predict(model, set) }];
   const { champion } = options;
   if (champion && champion.viewId === view.id) {
-    forecasts.push({ name: championName(champion.version), forecast: predict(loadForecaster(champion.bytes), set) });
+    forecasts.push({
+      name: championName(champion.version),
+      forecast: predict(loadForecaster(champion.bytes), set),
+    });
   }
   const scores = await judge(connection, set, { before: testFrom, forecasts });
   progress("done", 1);

@@ -1,4 +1,4 @@
-import { DirectForecaster, fitDirect, type FitProgress, type TreeParams } from "@cityscale/forecast";
+import { DirectForecaster, type FitProgress, fitDirect, type TreeParams } from "@cityscale/forecast";
 import { CityScaleError } from "../core/index.ts";
 import type { Target } from "../domain/index.ts";
 import type { FeatureSet, FeatureView } from "../features/index.ts";
@@ -32,14 +32,22 @@ const blindShare = 0.12;
 /** Fits gradient-boosted trees to a training set. The weather columns of some of its rows are blanked in place. */
 export async function fitForecaster(set: FeatureSet, options: FitOptions): Promise<DirectForecaster> {
   if (set.rows < 200) {
-    throw new CityScaleError("DATA_MISSING", `${set.rows} training rows are too few to fit a model; 200 are the least`);
+    throw new CityScaleError(
+      "DATA_MISSING",
+      `${set.rows} training rows are too few to fit a model; 200 are the least`,
+    );
   }
   hideWeather(set);
   const { training } = options.target;
-  const calibration = Uint8Array.from(set.origin, (o) => (options.originAt[o]! >= options.calibrateFrom ? 1 : 0));
+  const calibration = Uint8Array.from(set.origin, (o) =>
+    options.originAt[o]! >= options.calibrateFrom ? 1 : 0,
+  );
   const inWindow = calibration.reduce((sum, flag) => sum + flag, 0);
   if (inWindow === 0 || inWindow === set.rows) {
-    throw new CityScaleError("DATA_MISSING", "the calibration window leaves no rows on one of its sides; the history is too short");
+    throw new CityScaleError(
+      "DATA_MISSING",
+      "the calibration window leaves no rows on one of its sides; the history is too short",
+    );
   }
   const trees: TreeParams = {
     numIterations: options.trees ?? training.trees,
@@ -74,7 +82,9 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
 }
 
 function hideWeather(set: FeatureSet): void {
-  const weather = set.view.columns.flatMap((name, i) => (set.view.weatherColumns.includes(name) ? [set.columns[i]!] : []));
+  const weather = set.view.columns.flatMap((name, i) =>
+    set.view.weatherColumns.includes(name) ? [set.columns[i]!] : [],
+  );
   const blind = (o: number) => (Math.imul(o + 1, 2654435761) >>> 0) / 2 ** 32 < blindShare;
   for (let i = 0; i < set.rows; i++) {
     if (blind(set.origin[i]!)) for (const column of weather) column[i] = Number.NaN;
@@ -90,7 +100,11 @@ export function predict(
   model: DirectForecaster,
   rows: Pick<FeatureSet, "view" | "rows" | "columns" | "expectation" | "lead">,
 ): Forecast {
-  return model.predict({ matrix: matrixOf(rows, rows.columns), expectation: rows.expectation, lead: rows.lead });
+  return model.predict({
+    matrix: matrixOf(rows, rows.columns),
+    expectation: rows.expectation,
+    lead: rows.lead,
+  });
 }
 
 /** A stored model. Throws ARTIFACT_DAMAGED when the bytes are not one. */

@@ -1,6 +1,18 @@
-export { backtest, type BacktestOptions, type BacktestResult } from "./backtest.ts";
-export { type Candidate, candidateName, championName, type ServingModel, trainCandidate } from "./candidate.ts";
-export { type DirectForecaster, type Forecast, loadForecaster, predict, quantileLevels } from "./forecaster.ts";
+export { type BacktestOptions, type BacktestResult, backtest } from "./backtest.ts";
+export {
+  type Candidate,
+  candidateName,
+  championName,
+  type ServingModel,
+  trainCandidate,
+} from "./candidate.ts";
+export {
+  type DirectForecaster,
+  type Forecast,
+  loadForecaster,
+  predict,
+  quantileLevels,
+} from "./forecaster.ts";
 export { entityNames, judge, type ScoreTable } from "./judge.ts";
 export { leadsOf, scheduledOrigins } from "./origins.ts";
 export type { ModelScores } from "./scores.ts";

@@ -19,7 +19,12 @@ export interface ScoreTable {
 }
 
 /** Mean absolute same-hour-last-week error of each entity before an instant: what MASE divides by. */
-export async function weeklyScale(connection: Connection, measure: string, slotsPerDay: number, before: number): Promise<Map<number, number>> {
+export async function weeklyScale(
+  connection: Connection,
+  measure: string,
+  slotsPerDay: number,
+  before: number,
+): Promise<Map<number, number>> {
   const rows = await connection.rows<{ e: number; scale: number }>(`
     SELECT a.e, avg(abs(a.value - b.value)) AS scale
     FROM observations a JOIN steps s ON s.t = a.t
@@ -54,7 +59,10 @@ export async function judge(
     else if (Number.isNaN(set.expectation[i]!)) bare++;
     else keep.push(i);
   }
-  if (dead > 0) notes.push(`${dead} rows lie in runs of zeros that, seen afterwards, are dead counters' and are left out of the scores`);
+  if (dead > 0)
+    notes.push(
+      `${dead} rows lie in runs of zeros that, seen afterwards, are dead counters' and are left out of the scores`,
+    );
   if (unknown > 0) notes.push(`${unknown} rows have no observed value and cannot be scored`);
   if (bare > 0) notes.push(`${bare} rows have no history to forecast from, naive or not`);
   const pick = (values: Float64Array) => Float64Array.from(keep, (i) => values[i]!);
@@ -66,7 +74,8 @@ export async function judge(
       count++;
       return set.expectation[i]!;
     });
-    if (count > 0) notes.push(`${name}: ${count} rows without a value of last week use the seasonal expectation`);
+    if (count > 0)
+      notes.push(`${name}: ${count} rows without a value of last week use the seasonal expectation`);
     return out;
   };
   const models: ModelForecasts[] = naiveNames.map((name) => ({
@@ -95,14 +104,19 @@ export async function judge(
   };
   const scored = models.map((model) => scoreModel(rows, model, false));
   const wapeOf = (model: ModelScores | undefined) => model?.wape ?? Number.POSITIVE_INFINITY;
-  const best = scored.filter((model) => model.kind === "naive").reduce((a, b) => (wapeOf(b) < wapeOf(a) ? b : a));
+  const best = scored
+    .filter((model) => model.kind === "naive")
+    .reduce((a, b) => (wapeOf(b) < wapeOf(a) ? b : a));
   const trained = scored.find((model) => model.kind === "trained");
   const winner = trained && wapeOf(trained) < wapeOf(best) ? trained : best;
-  const gain = trained?.wape != null && best.wape != null && best.wape > 0 ? 1 - trained.wape / best.wape : null;
+  const gain =
+    trained?.wape != null && best.wape != null && best.wape > 0 ? 1 - trained.wape / best.wape : null;
   const issued = set.weatherIssued.reduce((sum, flag) => sum + (flag === 1 ? 1 : 0), 0);
   const observed = set.weatherIssued.reduce((sum, flag) => sum + (flag === 0 ? 1 : 0), 0);
   if (observed > 0) {
-    notes.push(`weather at the target time is what was later observed on ${observed} of ${set.rows} rows: a perfect forecast, which live forecasts do not have`);
+    notes.push(
+      `weather at the target time is what was later observed on ${observed} of ${set.rows} rows: a perfect forecast, which live forecasts do not have`,
+    );
   }
   return {
     rows: keep.length,

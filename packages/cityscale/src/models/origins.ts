@@ -1,4 +1,12 @@
-import { type City, fromWallClock, localDay, offsetMs, parseDuration, startOfLocalDay, type Target } from "../domain/index.ts";
+import {
+  type City,
+  fromWallClock,
+  localDay,
+  offsetMs,
+  parseDuration,
+  startOfLocalDay,
+  type Target,
+} from "../domain/index.ts";
 import { timesBetween } from "../jobs/index.ts";
 
 const dayMs = 86_400_000;
@@ -22,18 +30,29 @@ export function leadsOf(city: City, origin: number, horizon: string): number {
 }
 
 function withLeads(city: City, at: readonly number[], horizon: string): Origins {
-  return { at: Float64Array.from(at), leads: Int32Array.from(at, (origin) => leadsOf(city, origin, horizon)) };
+  return {
+    at: Float64Array.from(at),
+    leads: Int32Array.from(at, (origin) => leadsOf(city, origin, horizon)),
+  };
 }
 
 /** Origins every so often from a local date on: whole days at local midnight, anything else by the clock. */
-export function regularOrigins(city: City, fromDay: number, toDay: number, every: string, horizon: string): Origins {
+export function regularOrigins(
+  city: City,
+  fromDay: number,
+  toDay: number,
+  every: string,
+  horizon: string,
+): Origins {
   const everyMs = parseDuration(every);
   const at: number[] = [];
   if (everyMs % dayMs === 0) {
-    for (let day = fromDay; day <= toDay; day += everyMs / dayMs) at.push(startOfLocalDay(city.timeZone, day));
+    for (let day = fromDay; day <= toDay; day += everyMs / dayMs)
+      at.push(startOfLocalDay(city.timeZone, day));
   } else {
     const end = startOfLocalDay(city.timeZone, toDay + 1);
-    for (let origin = startOfLocalDay(city.timeZone, fromDay); origin < end; origin += everyMs) at.push(origin);
+    for (let origin = startOfLocalDay(city.timeZone, fromDay); origin < end; origin += everyMs)
+      at.push(origin);
   }
   return withLeads(city, at, horizon);
 }
@@ -53,7 +72,10 @@ export function thinOrigins(origins: Origins, most: number): Origins {
   let stride = Math.ceil(count / most);
   while (stride % 2 === 0 || stride % 3 === 0 || stride % 7 === 0) stride++;
   const keep = Array.from({ length: Math.ceil(count / stride) }, (_, i) => count - 1 - i * stride).reverse();
-  return { at: Float64Array.from(keep, (i) => origins.at[i]!), leads: Int32Array.from(keep, (i) => origins.leads[i]!) };
+  return {
+    at: Float64Array.from(keep, (i) => origins.at[i]!),
+    leads: Int32Array.from(keep, (i) => origins.leads[i]!),
+  };
 }
 
 /** Origins strictly before an instant. */

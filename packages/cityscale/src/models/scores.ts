@@ -11,7 +11,11 @@ export interface ModelScores {
   readonly rmse: number | null;
   readonly rmsle: number | null;
   readonly r2: number | null;
-  readonly pinball: { readonly "0.1": number | null; readonly "0.5": number | null; readonly "0.9": number | null };
+  readonly pinball: {
+    readonly "0.1": number | null;
+    readonly "0.5": number | null;
+    readonly "0.9": number | null;
+  };
   readonly coverage80: number | null;
   readonly width80: number | null;
   readonly byLead: readonly LeadScores[];
@@ -51,7 +55,8 @@ export interface ScoredRows {
   readonly scale: Float64Array;
 }
 
-const round = (value: number | null) => (value === null || !Number.isFinite(value) ? null : Number(value.toPrecision(6)));
+const round = (value: number | null) =>
+  value === null || !Number.isFinite(value) ? null : Number(value.toPrecision(6));
 
 /** Scores of a model on the rows. */
 export function scoreModel(rows: ScoredRows, model: ModelForecasts, champion: boolean): ModelScores {
@@ -73,7 +78,8 @@ export function scoreModel(rows: ScoredRows, model: ModelForecasts, champion: bo
   for (let i = 0; i < leads; i++) if (leadTable.n[i]! > 0) byLead.push({ lead: i, ...at(leadTable, i) });
   const byEntity: EntityScores[] = [];
   for (let i = 0; i < entities; i++) {
-    if (entityTable.n[i]! > 0) byEntity.push({ entity: rows.entityNames.get(i) ?? String(i), ...at(entityTable, i) });
+    if (entityTable.n[i]! > 0)
+      byEntity.push({ entity: rows.entityNames.get(i) ?? String(i), ...at(entityTable, i) });
   }
   return {
     name: model.name,

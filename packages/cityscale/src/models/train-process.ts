@@ -8,7 +8,9 @@ import type { TrainerMessage, TrainOrder } from "./trainer.ts";
 // Entry of the training process; see trainer.ts.
 
 const send = (message: TrainerMessage) =>
-  new Promise<void>((resolve, reject) => process.send!(message, undefined, undefined, (error) => (error ? reject(error) : resolve())));
+  new Promise<void>((resolve, reject) =>
+    process.send!(message, undefined, undefined, (error) => (error ? reject(error) : resolve())),
+  );
 
 async function work(order: TrainOrder): Promise<void> {
   const city = defineCity(order.declaration);
@@ -34,7 +36,12 @@ async function work(order: TrainOrder): Promise<void> {
   });
   version.close();
   const bytes = model.toBytes();
-  await send({ type: "done", candidate, model: bytes, peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024) });
+  await send({
+    type: "done",
+    candidate,
+    model: bytes,
+    peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
+  });
 }
 
 // The server's answers come first; where priorities cannot be set, training merely competes.
@@ -48,7 +55,11 @@ process.once("message", (order: TrainOrder) => {
   work(order).then(
     () => process.exit(0),
     async (error: unknown) => {
-      await send({ type: "failed", code: error instanceof CityScaleError ? error.code : "TRAINING_FAILED", message: messageOf(error) });
+      await send({
+        type: "failed",
+        code: error instanceof CityScaleError ? error.code : "TRAINING_FAILED",
+        message: messageOf(error),
+      });
       process.exit(1);
     },
   );

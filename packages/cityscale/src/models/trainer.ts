@@ -20,7 +20,12 @@ export interface TrainOrder {
 
 export type TrainerMessage =
   | { readonly type: "progress"; readonly message: string; readonly share: number }
-  | { readonly type: "done"; readonly candidate: Candidate; readonly model: Uint8Array; readonly peakRssMb: number }
+  | {
+      readonly type: "done";
+      readonly candidate: Candidate;
+      readonly model: Uint8Array;
+      readonly peakRssMb: number;
+    }
   | { readonly type: "failed"; readonly code: string; readonly message: string };
 
 export interface Trained {
@@ -73,7 +78,9 @@ export function trainInProcess(
     };
     const abort = () => {
       child.kill("SIGKILL");
-      settle(() => reject(new CityScaleError("ABORTED", "training was cancelled", { cause: options.signal.reason })));
+      settle(() =>
+        reject(new CityScaleError("ABORTED", "training was cancelled", { cause: options.signal.reason })),
+      );
     };
     options.signal.addEventListener("abort", abort, { once: true });
     child.on("message", (message: TrainerMessage) => {
@@ -87,11 +94,18 @@ export function trainInProcess(
     child.once("exit", sweep);
     child.on("error", (error) => {
       if (child.pid === undefined) sweep();
-      settle(() => reject(new CityScaleError("TRAINING_FAILED", "the training process cannot start", { cause: error })));
+      settle(() =>
+        reject(new CityScaleError("TRAINING_FAILED", "the training process cannot start", { cause: error })),
+      );
     });
     child.on("exit", (code, signal) =>
       settle(() =>
-        reject(new CityScaleError("TRAINING_FAILED", `the training process ended with ${signal ?? `code ${code}`}${stderr ? `: ${stderr.trim()}` : ""}`)),
+        reject(
+          new CityScaleError(
+            "TRAINING_FAILED",
+            `the training process ended with ${signal ?? `code ${code}`}${stderr ? `: ${stderr.trim()}` : ""}`,
+          ),
+        ),
       ),
     );
     child.send({ ...order, temporary: scratch });

@@ -32,7 +32,13 @@ const liveWithinMs = 6 * 3_600_000;
  * Joins forecasts to what came true on the given local days and writes their live scores anew; repeatable.
  * Every forecast counts, at every lead. A dead counter's zeros are no outcome.
  */
-export async function scoreDays(lake: Lake, city: City, target: Target, days: readonly number[], now: number): Promise<number> {
+export async function scoreDays(
+  lake: Lake,
+  city: City,
+  target: Target,
+  days: readonly number[],
+  now: number,
+): Promise<number> {
   if (days.length === 0) return 0;
   const stuckMs = parseDuration(city.measures[target.measure]!.contract.stuckZeros);
   const stuck = Math.max(1, Math.round(stuckMs / city.stepMs));
@@ -65,9 +71,20 @@ export async function scoreDays(lake: Lake, city: City, target: Target, days: re
 }
 
 /** Live scores day by day, newest first. */
-export async function liveScores(connection: Connection, target: string, limit: number): Promise<LiveScore[]> {
+export async function liveScores(
+  connection: Connection,
+  target: string,
+  limit: number,
+): Promise<LiveScore[]> {
   const rows = await connection.rows<{
-    target: string; date: string; version: number; rows: number; wape: number | null; naive_wape: number | null; coverage: number | null; settled: boolean;
+    target: string;
+    date: string;
+    version: number;
+    rows: number;
+    wape: number | null;
+    naive_wape: number | null;
+    coverage: number | null;
+    settled: boolean;
   }>(
     `SELECT target, CAST(DATE '1970-01-01' + day AS VARCHAR) AS date, version, "rows",
        CASE WHEN sum_y > 0 THEN sum_error / sum_y END AS wape, CASE WHEN sum_y > 0 THEN sum_naive_error / sum_y END AS naive_wape,
@@ -76,7 +93,13 @@ export async function liveScores(connection: Connection, target: string, limit: 
     [target],
   );
   return rows.map((row) => ({
-    target: row.target, date: row.date, version: row.version, rows: row.rows, wape: row.wape, naiveWape: row.naive_wape,
-    coverage80: row.coverage, provisional: !row.settled,
+    target: row.target,
+    date: row.date,
+    version: row.version,
+    rows: row.rows,
+    wape: row.wape,
+    naiveWape: row.naive_wape,
+    coverage80: row.coverage,
+    provisional: !row.settled,
   }));
 }

@@ -56,16 +56,35 @@ export interface QualityReport {
   readonly measures: readonly MeasureHealth[];
   readonly deadCounters: readonly DeadCounter[];
   /** Entities without a row for a week or more. */
-  readonly silent: readonly { readonly entity: string; readonly name: string | null; readonly newestAt: number | null }[];
+  readonly silent: readonly {
+    readonly entity: string;
+    readonly name: string | null;
+    readonly newestAt: number | null;
+  }[];
   readonly quarantine: readonly QuarantineCount[];
-  readonly schemaChanges: readonly { readonly source: string; readonly at: number; readonly change: string }[];
-  readonly entityChanges: readonly { readonly entity: string; readonly at: number; readonly field: string; readonly from: string | null; readonly to: string | null }[];
+  readonly schemaChanges: readonly {
+    readonly source: string;
+    readonly at: number;
+    readonly change: string;
+  }[];
+  readonly entityChanges: readonly {
+    readonly entity: string;
+    readonly at: number;
+    readonly field: string;
+    readonly from: string | null;
+    readonly to: string | null;
+  }[];
 }
 
 const day = 86_400_000;
 
 /** Measures the contract of every measure and the health of every source. */
-export async function qualityReport(lake: Lake, city: City, lagMs: ReadonlyMap<string, number>, now: number): Promise<QualityReport> {
+export async function qualityReport(
+  lake: Lake,
+  city: City,
+  lagMs: ReadonlyMap<string, number>,
+  now: number,
+): Promise<QualityReport> {
   const states = await lake.sourceStates();
   const problems: string[] = [];
   const sources = Object.keys(city.sources).map((source): SourceHealth => {
@@ -78,7 +97,8 @@ export async function qualityReport(lake: Lake, city: City, lagMs: ReadonlyMap<s
       state: !state ? "never-read" : state.lastError !== null ? "failing" : "ok",
       ageMs,
       lastError: state?.lastError ?? null,
-      failingSinceMs: state?.lastErrorAt == null ? null : now - (state.lastSuccessAt ?? state.firstReadAt ?? now),
+      failingSinceMs:
+        state?.lastErrorAt == null ? null : now - (state.lastSuccessAt ?? state.firstReadAt ?? now),
     };
   });
   using connection = await lake.connect();
@@ -87,33 +107,83 @@ export async function qualityReport(lake: Lake, city: City, lagMs: ReadonlyMap<s
   for (const [name, measure] of Object.entries(city.measures)) {
     const health = await measureHealth(connection, city, name, lagMs.get(measure.from) ?? 0, now);
     measures.push(health);
-    if (health.rows > 0 && !health.fresh) problems.push(`${name}: the newest row is ${Math.round(health.staleMs! / 3_600_000)} h older than it should be`);
-    if (!health.complete) problems.push(`${name}: only ${Math.round((health.completeness ?? 0) * 100)} % of the rows of the last seven days are there`);
+    if (health.rows > 0 && !health.fresh)
+      problems.push(
+        `${name}: the newest row is ${Math.round(health.staleMs! / 3_600_000)} h older than it should be`,
+      );
+    if (!health.complete)
+      problems.push(
+        `${name}: only ${Math.round((health.completeness ?? 0) * 100)} % of the rows of the last seven days are there`,
+      );
     deadCounters.push(...(await deadRuns(connection, city, name)));
   }
   const ongoing = deadCounters.filter((run) => run.ongoing);
-  if (ongoing.length > 0) problems.push(`${ongoing.length} ${city.entity}(s) report nothing but zeros: ${ongoing.slice(0, 5).map((run) => run.name ?? run.entity).join(", ")}`);
+  if (ongoing.length > 0)
+    problems.push(
+      `${ongoing.length} ${city.entity}(s) report nothing but zeros: ${ongoing
+        .slice(0, 5)
+        .map((run) => run.name ?? run.entity)
+        .join(", ")}`,
+    );
   const quarantine = await quarantineCounts(connection);
   const schemaChanges = await connection.rows<{ source: string; at: number; change: string }>(
     "SELECT source, seen_at AS at, change FROM schema_changes ORDER BY seen_at DESC LIMIT 50",
   );
   if (schemaChanges.some((change) => change.at > now - 7 * day)) {
-    problems.push(`upstream fields changed: ${schemaChanges.slice(0, 5).map((change) => `${change.source} ${change.change}`).join(", ")}`);
+    problems.push(
+      `upstream fields changed: ${schemaChanges
+        .slice(0, 5)
+        .map((change) => `${change.source} ${change.change}`)
+        .join(", ")}`,
+    );
   }
   const silent = await connection.rows<{ entity: string; name: string | null; newestAt: number | null }>(`
     SELECT n.entity, n.name, max(s.start_at) AS "newestAt"
     FROM entities n LEFT JOIN observations o USING (e) LEFT JOIN steps s USING (t)
     WHERE n.retired_at IS NULL GROUP BY n.entity, n.name
     HAVING max(s.start_at) < (SELECT max(start_at) FROM observations JOIN steps USING (t)) - ${7 * day} ORDER BY n.entity`);
-  const entityChanges = await connection.rows<{ entity: string; at: number; field: string; from: string | null; to: string | null }>(`
+  const entityChanges = await connection.rows<{
+    entity: string;
+    at: number;
+    field: string;
+    from: string | null;
+    to: string | null;
+  }>(`
     SELECT n.entity, c.changed_at AS at, c.field, c.old_value AS "from", c.new_value AS "to"
     FROM entity_changes c JOIN entities n USING (e) ORDER BY c.changed_at DESC LIMIT 50`);
-  return { city: city.id, at: now, ok: problems.length === 0, problems, sources, measures, deadCounters, silent, quarantine, schemaChanges, entityChanges };
+  return {
+    city: city.id,
+    at: now,
+    ok: problems.length === 0,
+    problems,
+    sources,
+    measures,
+    deadCounters,
+    silent,
+    quarantine,
+    schemaChanges,
+    entityChanges,
+  };
 }
 
-async function measureHealth(connection: Connection, city: City, name: string, lag: number, now: number): Promise<MeasureHealth> {
+async function measureHealth(
+  connection: Connection,
+  city: City,
+  name: string,
+  lag: number,
+  now: number,
+): Promise<MeasureHealth> {
   const { contract } = city.measures[name]!;
-  const row = await connection.first<{ rows: number; first: number | null; newest: number | null; newest_end: number | null; late: number; corrected: number; recent: number; expected: number }>(`
+  const row = await connection.first<{
+    rows: number;
+    first: number | null;
+    newest: number | null;
+    newest_end: number | null;
+    late: number;
+    corrected: number;
+    recent: number;
+    expected: number;
+  }>(`
     WITH mine AS (SELECT o.*, s.start_at, s.end_at FROM observations o JOIN steps s USING (t) WHERE o.measure = ${literal(name)}),
       week AS (SELECT max(t) - ${7 * city.grid.slotsPerDay} AS from_t FROM mine)
     SELECT count(*) AS rows, min(start_at) AS first, max(start_at) AS newest, max(end_at) AS newest_end,
@@ -140,8 +210,18 @@ async function measureHealth(connection: Connection, city: City, name: string, l
 
 /** Runs of zeros that are long enough to be a dead counter's, longest first. */
 async function deadRuns(connection: Connection, city: City, name: string): Promise<DeadCounter[]> {
-  const stuck = Math.max(1, Math.round(parseDuration(city.measures[name]!.contract.stuckZeros) / city.stepMs));
-  const rows = await connection.rows<{ entity: string; name: string | null; from: number; to: number; steps: number; ongoing: boolean }>(`
+  const stuck = Math.max(
+    1,
+    Math.round(parseDuration(city.measures[name]!.contract.stuckZeros) / city.stepMs),
+  );
+  const rows = await connection.rows<{
+    entity: string;
+    name: string | null;
+    from: number;
+    to: number;
+    steps: number;
+    ongoing: boolean;
+  }>(`
     WITH mine AS (
       SELECT e, t, value, sum(CASE WHEN value > 0 THEN 1 ELSE 0 END) OVER (PARTITION BY e ORDER BY t ROWS UNBOUNDED PRECEDING) AS island
       FROM observations WHERE measure = ${literal(name)}
@@ -152,7 +232,15 @@ async function deadRuns(connection: Connection, city: City, name: string): Promi
       r.to_t = (SELECT max(t) FROM mine m WHERE m.e = r.e) AS ongoing
     FROM runs r JOIN entities n USING (e) JOIN steps a ON a.t = r.from_t JOIN steps b ON b.t = r.to_t
     WHERE r.to_t - r.from_t + 1 >= ${stuck} ORDER BY steps DESC, n.entity`);
-  return rows.map((row) => ({ entity: row.entity, name: row.name, measure: name, fromAt: row.from, toAt: row.to, steps: row.steps, ongoing: row.ongoing }));
+  return rows.map((row) => ({
+    entity: row.entity,
+    name: row.name,
+    measure: name,
+    fromAt: row.from,
+    toAt: row.to,
+    steps: row.steps,
+    ongoing: row.ongoing,
+  }));
 }
 
 async function quarantineCounts(connection: Connection): Promise<QuarantineCount[]> {
@@ -161,4 +249,3 @@ async function quarantineCounts(connection: Connection): Promise<QuarantineCount
       arg_max(COALESCE(detail, received, concat_ws(' ', entity, CAST(make_timestamp(valid_at * 1000) AS VARCHAR), value)), arrived_at) AS example
     FROM quarantine GROUP BY source, stream, reason ORDER BY rows DESC`);
 }
-

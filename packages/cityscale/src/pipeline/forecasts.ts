@@ -1,7 +1,7 @@
 import { parseDuration, startOfLocalDay, type Target } from "../domain/index.ts";
 import { literal } from "../lake/index.ts";
-import { liveScores, scoreDays, settleAfterMs } from "../monitoring/index.ts";
 import { scheduledOrigins } from "../models/index.ts";
+import { liveScores, scoreDays, settleAfterMs } from "../monitoring/index.ts";
 import type { Batch } from "../serving/index.ts";
 import type { CityParts, Progress } from "./parts.ts";
 
@@ -9,7 +9,12 @@ import type { CityParts, Progress } from "./parts.ts";
 const catchUpMs = 30 * 60_000;
 
 /** Issues the forecasts of a target for now, or for the scheduled instant just passed. */
-export async function forecast(parts: CityParts, target: Target, progress: Progress, scheduledAt?: number): Promise<Batch> {
+export async function forecast(
+  parts: CityParts,
+  target: Target,
+  progress: Progress,
+  scheduledAt?: number,
+): Promise<Batch> {
   const now = parts.clock.now();
   const originAt = scheduledAt !== undefined && now - scheduledAt < catchUpMs ? scheduledAt : now;
   const batch = await issueAt(parts, target, Math.floor(originAt), true, progress.signal);
@@ -17,15 +22,29 @@ export async function forecast(parts: CityParts, target: Target, progress: Progr
   return batch;
 }
 
-async function issueAt(parts: CityParts, target: Target, originAt: number, current: boolean, signal: AbortSignal): Promise<Batch> {
+async function issueAt(
+  parts: CityParts,
+  target: Target,
+  originAt: number,
+  current: boolean,
+  signal: AbortSignal,
+): Promise<Batch> {
   const batch = await parts.server.issue(target.name, originAt, { current, signal });
   const end = originAt + parseDuration(target.horizon);
-  await parts.partitions.mark(parts.city.id, `forecasts[${target.name}]`, originAt, end, "fresh", { batch: batch.batch });
+  await parts.partitions.mark(parts.city.id, `forecasts[${target.name}]`, originAt, end, "fresh", {
+    batch: batch.batch,
+  });
   return batch;
 }
 
 /** Issues what the schedule would have issued in a past period; such forecasts enter no live score. */
-export async function backfillForecasts(parts: CityParts, target: Target, from: number, to: number, progress: Progress): Promise<number> {
+export async function backfillForecasts(
+  parts: CityParts,
+  target: Target,
+  from: number,
+  to: number,
+  progress: Progress,
+): Promise<number> {
   const origins = scheduledOrigins(parts.city, target, from - 1, Math.min(to, parts.clock.now()) - 1).at;
   for (const [i, originAt] of origins.entries()) {
     progress.signal.throwIfAborted();
@@ -36,10 +55,24 @@ export async function backfillForecasts(parts: CityParts, target: Target, from: 
 }
 
 /** Joins what came true to its forecasts, for every local day that is not settled yet or was touched since. */
-export async function outcomes(parts: CityParts, target: Target, progress: Progress, range?: { from: number; to: number }): Promise<{ days: number; rows: number }> {
+export async function outcomes(
+  parts: CityParts,
+  target: Target,
+  progress: Progress,
+  range?: { from: number; to: number },
+): Promise<{ days: number; rows: number }> {
   const { city, lake, partitions } = parts;
   const now = parts.clock.now();
-  const fresh = new Set((await partitions.list({ city: city.id, asset: `outcomes[${target.name}]`, state: "fresh", limit: 100_000 })).map((part) => part.start));
+  const fresh = new Set(
+    (
+      await partitions.list({
+        city: city.id,
+        asset: `outcomes[${target.name}]`,
+        state: "fresh",
+        limit: 100_000,
+      })
+    ).map((part) => part.start),
+  );
   const due = await lake.read((connection) =>
     connection.rows<{ day: number }>(`
       SELECT DISTINCT s.day FROM forecasts f JOIN steps s USING (t)
@@ -48,17 +81,28 @@ export async function outcomes(parts: CityParts, target: Target, progress: Progr
   const days = due
     .map((row) => row.day)
     .filter((day) =>
-      range ? startOfLocalDay(city.timeZone, day + 1) > range.from && startOfLocalDay(city.timeZone, day) < range.to : !fresh.has(startOfLocalDay(city.timeZone, day)),
+      range
+        ? startOfLocalDay(city.timeZone, day + 1) > range.from &&
+          startOfLocalDay(city.timeZone, day) < range.to
+        : !fresh.has(startOfLocalDay(city.timeZone, day)),
     );
   const rows = await scoreDays(lake, city, target, days, now);
   for (const day of days) {
     const start = startOfLocalDay(city.timeZone, day);
     const end = startOfLocalDay(city.timeZone, day + 1);
-    await partitions.mark(city.id, `outcomes[${target.name}]`, start, end, end + settleAfterMs <= now ? "fresh" : "stale");
+    await partitions.mark(
+      city.id,
+      `outcomes[${target.name}]`,
+      start,
+      end,
+      end + settleAfterMs <= now ? "fresh" : "stale",
+    );
   }
   const newest = (await lake.read((connection) => liveScores(connection, target.name, 1)))[0];
-  if (newest?.wape != null) parts.metrics.liveScore.set({ city: city.id, target: target.name, score: "wape" }, newest.wape);
-  if (newest?.naiveWape != null) parts.metrics.naiveLiveScore.set({ city: city.id, target: target.name, score: "wape" }, newest.naiveWape);
+  if (newest?.wape != null)
+    parts.metrics.liveScore.set({ city: city.id, target: target.name, score: "wape" }, newest.wape);
+  if (newest?.naiveWape != null)
+    parts.metrics.naiveLiveScore.set({ city: city.id, target: target.name, score: "wape" }, newest.naiveWape);
   progress.heartbeat(1, `${days.length} days scored`);
   return { days: days.length, rows };
 }

@@ -3,7 +3,14 @@ import { CityScaleError, messageOf } from "../core/index.ts";
 import { type NaiveName, naiveNames, type Target } from "../domain/index.ts";
 import { exportVersion } from "../lake/index.ts";
 import { judgeCandidate, type Verdict } from "../lifecycle/index.ts";
-import { candidateName, championName, type ModelScores, type ScoreTable, type ServingModel, trainInProcess } from "../models/index.ts";
+import {
+  candidateName,
+  championName,
+  type ModelScores,
+  type ScoreTable,
+  type ServingModel,
+  trainInProcess,
+} from "../models/index.ts";
 import type { ModelVersion } from "../registry/index.ts";
 import { modelFile } from "../serving/index.ts";
 import { type CityParts, lagOf, type Progress } from "./parts.ts";
@@ -23,7 +30,12 @@ export interface TrainReport {
  * Dataset version -> training and judging in a process of its own -> artifact -> version -> gates -> promotion.
  * Each step is whole or not there, and can be repeated: a kill in between leaves the old champion serving.
  */
-export async function train(parts: CityParts, target: Target, progress: Progress, actor: string): Promise<TrainReport> {
+export async function train(
+  parts: CityParts,
+  target: Target,
+  progress: Progress,
+  actor: string,
+): Promise<TrainReport> {
   const { city, registry } = parts;
   mkdirSync(parts.datasets, { recursive: true });
   mkdirSync(parts.temporary, { recursive: true });
@@ -51,7 +63,10 @@ export async function train(parts: CityParts, target: Target, progress: Progress
         temporary: parts.temporary,
         ...(serving ? { champion: serving } : {}),
       },
-      { signal: progress.signal, onProgress: (message, share) => progress.heartbeat(0.02 + 0.93 * share, message) },
+      {
+        signal: progress.signal,
+        onProgress: (message, share) => progress.heartbeat(0.02 + 0.93 * share, message),
+      },
     );
     const { candidate } = trained;
     progress.heartbeat(0.96, "registering");
@@ -71,10 +86,24 @@ export async function train(parts: CityParts, target: Target, progress: Progress
       scores: { ...candidate.scores, test: candidate.test },
     });
     const verdict = await decide(parts, target, version, candidate.scores, actor);
-    await registry.runs.finish(run.id, { scores: { table: candidate.scores, seconds: candidate.seconds, verdict } });
-    await parts.partitions.mark(city.id, `model[${target.name}]`, candidate.test.from, candidate.test.to, "fresh", { version: version.version, verdict: verdict.verdict });
+    await registry.runs.finish(run.id, {
+      scores: { table: candidate.scores, seconds: candidate.seconds, verdict },
+    });
+    await parts.partitions.mark(
+      city.id,
+      `model[${target.name}]`,
+      candidate.test.from,
+      candidate.test.to,
+      "fresh",
+      { version: version.version, verdict: verdict.verdict },
+    );
     const { champion } = await registry.promotions.aliases(city.id, target.name);
-    progress.heartbeat(1, verdict.verdict === "promote" ? `version ${version.version} is champion` : `version ${version.version} was rejected`);
+    progress.heartbeat(
+      1,
+      verdict.verdict === "promote"
+        ? `version ${version.version} is champion`
+        : `version ${version.version} was rejected`,
+    );
     return {
       run: run.id,
       version: version.version,
@@ -88,22 +117,41 @@ export async function train(parts: CityParts, target: Target, progress: Progress
   } catch (error) {
     await registry.runs.fail(run.id, error);
     // Without enough history there is nothing to train, but a naive forecast is better than none.
-    if (error instanceof CityScaleError && error.code === "DATA_MISSING") await ensureNaive(parts, target, "median-8-weeks", null);
-    parts.log.error({ city: city.id, target: target.name, run: run.id, error: messageOf(error) }, "training failed");
+    if (error instanceof CityScaleError && error.code === "DATA_MISSING")
+      await ensureNaive(parts, target, "median-8-weeks", null);
+    parts.log.error(
+      { city: city.id, target: target.name, run: run.id, error: messageOf(error) },
+      "training failed",
+    );
     throw error;
   }
 }
 
 /** Version 0, the best naive forecast, is the first champion. */
-async function ensureNaive(parts: CityParts, target: Target, best: NaiveName, scores: ScoreTable | null): Promise<void> {
+async function ensureNaive(
+  parts: CityParts,
+  target: Target,
+  best: NaiveName,
+  scores: ScoreTable | null,
+): Promise<void> {
   const { city, registry } = parts;
   const at = { city: city.id, target: target.name };
   const kind = naiveNames.includes(best) ? best : "median-8-weeks";
   const row = scores?.models.find((model) => model.name === kind);
-  await registry.versions.registerNaive({ ...at, kind, ...(row ? { scores: row as unknown as Record<string, unknown> } : {}) });
+  await registry.versions.registerNaive({
+    ...at,
+    kind,
+    ...(row ? { scores: row as unknown as Record<string, unknown> } : {}),
+  });
   const { champion } = await registry.promotions.aliases(city.id, target.name);
   if (champion === null) {
-    await registry.promotions.promote({ ...at, version: 0, alias: "champion", actor: "system", reason: `the best naive forecast (${kind}) is the first champion` });
+    await registry.promotions.promote({
+      ...at,
+      version: 0,
+      alias: "champion",
+      actor: "system",
+      reason: `the best naive forecast (${kind}) is the first champion`,
+    });
   }
 }
 
@@ -113,16 +161,30 @@ async function servingModel(parts: CityParts, target: Target): Promise<ServingMo
   if (champion === null || champion === 0) return null;
   const version = await registry.versions.get(city.id, target.name, champion);
   if (version.artifactId === null || version.viewId === null) return null;
-  return { version: champion, viewId: version.viewId, bytes: await registry.artifacts.get(version.artifactId, modelFile) };
+  return {
+    version: champion,
+    viewId: version.viewId,
+    bytes: await registry.artifacts.get(version.artifactId, modelFile),
+  };
 }
 
 /** Judges a candidate by the target's gates and the champion, and promotes it when all pass. */
-async function decide(parts: CityParts, target: Target, version: ModelVersion, scores: ScoreTable, actor: string): Promise<Verdict> {
+async function decide(
+  parts: CityParts,
+  target: Target,
+  version: ModelVersion,
+  scores: ScoreTable,
+  actor: string,
+): Promise<Verdict> {
   const { registry, city } = parts;
   const { champion } = await registry.promotions.aliases(city.id, target.name);
   const trained = scores.models.find((model) => model.name === candidateName);
   const serving = scores.models.find((model) => champion !== null && model.name === championName(champion));
-  const verdict = judgeCandidate(measuredValues(trained, scores), target.gates, serving ? { wape: serving.wape } : null);
+  const verdict = judgeCandidate(
+    measuredValues(trained, scores),
+    target.gates,
+    serving ? { wape: serving.wape } : null,
+  );
   if (verdict.verdict === "promote") {
     await registry.promotions.promote({
       city: city.id,
@@ -145,7 +207,10 @@ async function decide(parts: CityParts, target: Target, version: ModelVersion, s
 }
 
 /** What gates can name. */
-export function measuredValues(model: ModelScores | undefined, table: Pick<ScoreTable, "gain">): Record<string, number | null> {
+export function measuredValues(
+  model: ModelScores | undefined,
+  table: Pick<ScoreTable, "gain">,
+): Record<string, number | null> {
   return {
     gain: table.gain,
     wape: model?.wape ?? null,

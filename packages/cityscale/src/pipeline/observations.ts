@@ -64,7 +64,10 @@ export async function ingest(
         if (progress.signal.aborted || isAbort(error)) throw error;
         const message = messageOf(error);
         await lake.endPoll(name, message);
-        parts.log.warn({ city: city.id, source: name, error: message }, "a source could not be read; the rest goes on");
+        parts.log.warn(
+          { city: city.id, source: name, error: message },
+          "a source could not be read; the rest goes on",
+        );
         if (counted.has(name)) failure ??= error;
         return { ...report, error: message };
       }
@@ -81,12 +84,23 @@ export async function ingest(
   for (const range of merge.touched) {
     const from = city.grid.startOf(range.fromT);
     const to = city.grid.endOf(range.toT);
-    await parts.partitions.mark(city.id, "observations", from, to, "fresh", { inserted: merge.inserted, corrected: merge.corrected });
+    await parts.partitions.mark(city.id, "observations", from, to, "fresh", {
+      inserted: merge.inserted,
+      corrected: merge.corrected,
+    });
     await parts.partitions.touch(city.id, "outcomes", from, to);
   }
-  if (merge.quarantined > 0) parts.metrics.quarantinedRows.inc({ city: city.id, reason: "contract" }, merge.quarantined);
+  if (merge.quarantined > 0)
+    parts.metrics.quarantinedRows.inc({ city: city.id, reason: "contract" }, merge.quarantined);
   parts.log.info(
-    { city: city.id, ...merge, touched: undefined, sources: reports.map((report) => `${report.source}:${report.error === null ? report.rows : "failed"}`).join(" ") },
+    {
+      city: city.id,
+      ...merge,
+      touched: undefined,
+      sources: reports
+        .map((report) => `${report.source}:${report.error === null ? report.rows : "failed"}`)
+        .join(" "),
+    },
     "ingested",
   );
   if (failure !== undefined) throw failure;

@@ -20,7 +20,14 @@ export interface Partition {
 export function createPartitions(parts: { database: MetadataDatabase; clock: Clock }) {
   const { db } = parts.database;
   return {
-    async mark(city: string, asset: AssetName, start: number, end: number, state: Partition["state"], details: unknown = {}): Promise<void> {
+    async mark(
+      city: string,
+      asset: AssetName,
+      start: number,
+      end: number,
+      state: Partition["state"],
+      details: unknown = {},
+    ): Promise<void> {
       const now = Math.floor(parts.clock.now());
       const row = {
         city,
@@ -35,9 +42,12 @@ export function createPartitions(parts: { database: MetadataDatabase; clock: Clo
         .insertInto("asset_partitions")
         .values(row)
         .onConflict((conflict) =>
-          conflict
-            .columns(["city", "asset", "partition_start"])
-            .doUpdateSet({ partition_end: row.partition_end, state, details: row.details, ...(state === "stale" ? {} : { materialised_at: now }) }),
+          conflict.columns(["city", "asset", "partition_start"]).doUpdateSet({
+            partition_end: row.partition_end,
+            state,
+            details: row.details,
+            ...(state === "stale" ? {} : { materialised_at: now }),
+          }),
         )
         .execute();
     },
@@ -52,8 +62,14 @@ export function createPartitions(parts: { database: MetadataDatabase; clock: Clo
         .where("partition_end", ">", Math.floor(from))
         .execute();
     },
-    async list(filter: { city?: string; asset?: string; state?: Partition["state"]; limit?: number } = {}): Promise<Partition[]> {
-      let query = db.selectFrom("asset_partitions").selectAll().orderBy("partition_start", "desc").limit(filter.limit ?? 1000);
+    async list(
+      filter: { city?: string; asset?: string; state?: Partition["state"]; limit?: number } = {},
+    ): Promise<Partition[]> {
+      let query = db
+        .selectFrom("asset_partitions")
+        .selectAll()
+        .orderBy("partition_start", "desc")
+        .limit(filter.limit ?? 1000);
       if (filter.city !== undefined) query = query.where("city", "=", filter.city);
       if (filter.asset !== undefined) query = query.where("asset", "=", filter.asset);
       if (filter.state !== undefined) query = query.where("state", "=", filter.state);

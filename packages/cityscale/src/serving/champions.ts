@@ -36,11 +36,20 @@ export function createChampions(parts: { registry: Registry; city: string; log: 
       if (version.artifactId !== null) {
         try {
           if (version.viewId !== viewId) {
-            throw new CityScaleError("CONFLICT", `version ${champion} wants features ${version.viewId}, the city file now defines ${viewId}: train anew`);
+            throw new CityScaleError(
+              "CONFLICT",
+              `version ${champion} wants features ${version.viewId}, the city file now defines ${viewId}: train anew`,
+            );
           }
-          loaded = { ...loaded, model: loadForecaster(await registry.artifacts.get(version.artifactId, modelFile)) };
+          loaded = {
+            ...loaded,
+            model: loadForecaster(await registry.artifacts.get(version.artifactId, modelFile)),
+          };
         } catch (error) {
-          log.error({ city, target, version: champion, error: messageOf(error) }, "the champion cannot be used; the naive forecast stands in");
+          log.error(
+            { city, target, version: champion, error: messageOf(error) },
+            "the champion cannot be used; the naive forecast stands in",
+          );
           loaded = { ...loaded, version: zero, fallback: messageOf(error) };
         }
       }

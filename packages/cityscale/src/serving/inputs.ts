@@ -34,7 +34,10 @@ export async function inputState(
   if (parts.current) {
     for (const state of await lake.sourceStates()) {
       if (state.lastError === null || state.source === from) continue;
-      const since = state.lastSuccessAt === null ? "never" : `not since ${formatLocal(city.timeZone, state.lastSuccessAt)}`;
+      const since =
+        state.lastSuccessAt === null
+          ? "never"
+          : `not since ${formatLocal(city.timeZone, state.lastSuccessAt)}`;
       notes.push(`the source ${state.source} could not be read, ${since}`);
     }
   }

@@ -14,7 +14,7 @@ import type { Lake } from "../lake/index.ts";
 import { leadsOf, predict } from "../models/index.ts";
 import type { Champion, Champions } from "./champions.ts";
 import { type InputState, inputState } from "./inputs.ts";
-import { type Batch, forecastTables, type ForecastRows, listBatches, storeBatch } from "./store.ts";
+import { type Batch, type ForecastRows, forecastTables, listBatches, storeBatch } from "./store.ts";
 
 export interface PredictRequest {
   readonly target: string;
@@ -99,7 +99,10 @@ export class ForecastServer {
     // A name such as "constructor" comes from a request and is found on every object.
     const target = Object.hasOwn(this.#city.targets, name) ? this.#city.targets[name] : undefined;
     if (!target) {
-      throw new CityScaleError("TARGET_UNKNOWN", `${this.#city.id} has no target "${name}"; it has ${Object.keys(this.#city.targets).join(", ")}`);
+      throw new CityScaleError(
+        "TARGET_UNKNOWN",
+        `${this.#city.id} has no target "${name}"; it has ${Object.keys(this.#city.targets).join(", ")}`,
+      );
     }
     return target;
   }
@@ -122,7 +125,11 @@ export class ForecastServer {
    * Past origins (a backfill) see what was known then. Throws NOT_READY without a champion, DATA_MISSING
    * without observations.
    */
-  async issue(targetName: string, originAt: number, options: { current: boolean; signal?: AbortSignal }): Promise<Batch> {
+  async issue(
+    targetName: string,
+    originAt: number,
+    options: { current: boolean; signal?: AbortSignal },
+  ): Promise<Batch> {
     const began = performance.now();
     const target = this.target(targetName);
     const view = this.view(target);
@@ -139,12 +146,19 @@ export class ForecastServer {
       }),
     );
     options.signal?.throwIfAborted();
-    if (set.rows === 0) throw new CityScaleError("DATA_MISSING", `no entity of ${this.#city.id} has been heard of in the 60 days before ${new Date(originAt).toISOString()}`);
+    if (set.rows === 0)
+      throw new CityScaleError(
+        "DATA_MISSING",
+        `no entity of ${this.#city.id} has been heard of in the 60 days before ${new Date(originAt).toISOString()}`,
+      );
     const { rows, fellBack, notes } = forecastRows(set, champion);
     const inputs = await this.#inputState(target, originAt, options.current);
     const weather = weatherOf(set);
     const batch: Batch = {
-      batch: createHash("sha256").update(`${this.#city.id}|${target.name}|${originAt}|${champion.version.version}|${view.id}`).digest("hex").slice(0, 16),
+      batch: createHash("sha256")
+        .update(`${this.#city.id}|${target.name}|${originAt}|${champion.version.version}|${view.id}`)
+        .digest("hex")
+        .slice(0, 16),
       target: target.name,
       originAt,
       issuedAt: this.#clock.now(),
@@ -165,7 +179,15 @@ export class ForecastServer {
       this.#inputs.set(target.name, inputs);
     }
     this.#log.info(
-      { city: this.#city.id, target: target.name, origin: new Date(originAt).toISOString(), version: batch.version, rows: batch.rows, ms: batch.tookMs, repeated: !fresh },
+      {
+        city: this.#city.id,
+        target: target.name,
+        origin: new Date(originAt).toISOString(),
+        version: batch.version,
+        rows: batch.rows,
+        ms: batch.tookMs,
+        repeated: !fresh,
+      },
       "forecasts issued",
     );
     return batch;
@@ -179,12 +201,22 @@ export class ForecastServer {
     const target = this.target(request.target);
     const view = this.view(target);
     const vectors = this.#online.newest(target.name, view);
-    if (!vectors) throw new CityScaleError("NOT_READY", `${this.#city.id}/${target.name} has no feature vectors yet; the first batch makes them`);
+    if (!vectors)
+      throw new CityScaleError(
+        "NOT_READY",
+        `${this.#city.id}/${target.name} has no feature vectors yet; the first batch makes them`,
+      );
     const e = await this.#numberOf(request.entity);
     const champion = await this.#champions.get(target.name, view.id);
     const stored = rowsOfEntity(vectors, e);
-    if (!stored) throw new CityScaleError("DATA_MISSING", `${request.entity} has not been heard of for 60 days and is not forecast`);
-    const set = request.whatIf ? await this.#whatIf(target, view, vectors, stored, e, request.whatIf) : stored;
+    if (!stored)
+      throw new CityScaleError(
+        "DATA_MISSING",
+        `${request.entity} has not been heard of for 60 days and is not forecast`,
+      );
+    const set = request.whatIf
+      ? await this.#whatIf(target, view, vectors, stored, e, request.whatIf)
+      : stored;
     const wanted = this.#wantedRows(set, request, vectors.originAt);
     const { rows, fellBack, notes } = forecastRows(pickRows(set, wanted), champion);
     const weather = weatherOf(stored);
@@ -219,7 +251,13 @@ export class ForecastServer {
   }
 
   #inputState(target: Target, originAt: number, current: boolean): Promise<InputState> {
-    return inputState(this.#lake, { city: this.#city, target, lagMs: this.#lagMs(target), originAt, current });
+    return inputState(this.#lake, {
+      city: this.#city,
+      target,
+      lagMs: this.#lagMs(target),
+      originAt,
+      current,
+    });
   }
 
   /** Of the newest vectors; looked up anew only after a start. */
@@ -235,14 +273,27 @@ export class ForecastServer {
   async #numberOf(entity: string): Promise<number> {
     const known = this.#entities.get(entity);
     if (known !== undefined) return known;
-    const row = await this.#lake.read((connection) => connection.first<{ e: number }>("SELECT e FROM entities WHERE entity = ?", [entity]));
-    if (!row) throw new CityScaleError("ENTITY_UNKNOWN", `${this.#city.id} has no ${this.#city.entity} "${entity.slice(0, 80)}"`);
+    const row = await this.#lake.read((connection) =>
+      connection.first<{ e: number }>("SELECT e FROM entities WHERE entity = ?", [entity]),
+    );
+    if (!row)
+      throw new CityScaleError(
+        "ENTITY_UNKNOWN",
+        `${this.#city.id} has no ${this.#city.entity} "${entity.slice(0, 80)}"`,
+      );
     this.#entities.set(entity, row.e);
     return row.e;
   }
 
   /** The same SQL with replaced inputs, for one entity; what the whole city did so far stays as it was. */
-  async #whatIf(target: Target, view: FeatureView, vectors: OnlineVectors, stored: FeatureSet, e: number, whatIf: WhatIf): Promise<FeatureSet> {
+  async #whatIf(
+    target: Target,
+    view: FeatureView,
+    vectors: OnlineVectors,
+    stored: FeatureSet,
+    e: number,
+    whatIf: WhatIf,
+  ): Promise<FeatureSet> {
     const set = await this.#lake.read((connection) =>
       buildFeatures(connection, this.#city, view, {
         origins: Float64Array.of(vectors.originAt),
@@ -256,8 +307,11 @@ export class ForecastServer {
         whatIf,
       }),
     );
-    if (set.rows !== stored.rows) throw new CityScaleError("CONFLICT", "the data changed while the what-if was computed; ask again");
-    const columns = set.columns.map((column, i) => (view.columns[i]!.startsWith("city_") ? stored.columns[i]! : column));
+    if (set.rows !== stored.rows)
+      throw new CityScaleError("CONFLICT", "the data changed while the what-if was computed; ask again");
+    const columns = set.columns.map((column, i) =>
+      view.columns[i]!.startsWith("city_") ? stored.columns[i]! : column,
+    );
     return { ...set, columns };
   }
 
@@ -278,7 +332,9 @@ export class ForecastServer {
     if (request.leads) return Int32Array.from(request.leads, (lead) => rowOf(lead, `lead ${lead}`));
     if (request.times) {
       const first = this.#city.grid.stepAt(originAt);
-      return Int32Array.from(request.times, (at) => rowOf(this.#city.grid.stepAt(at) - first + 1, new Date(at).toISOString()));
+      return Int32Array.from(request.times, (at) =>
+        rowOf(this.#city.grid.stepAt(at) - first + 1, new Date(at).toISOString()),
+      );
     }
     return Int32Array.from(set.lead, (_, i) => i);
   }
@@ -301,7 +357,9 @@ function rowsOfEntity(vectors: OnlineVectors, e: number): FeatureSet | null {
     target: set.target.subarray(from, to),
     dead: set.dead.subarray(from, to),
     expectation: set.expectation.subarray(from, to),
-    naive: Object.fromEntries(Object.entries(set.naive).map(([name, values]) => [name, values.subarray(from, to)])),
+    naive: Object.fromEntries(
+      Object.entries(set.naive).map(([name, values]) => [name, values.subarray(from, to)]),
+    ),
     naiveLow: set.naiveLow.subarray(from, to),
     naiveHigh: set.naiveHigh.subarray(from, to),
     weatherIssued: set.weatherIssued.subarray(from, to),
@@ -310,7 +368,11 @@ function rowsOfEntity(vectors: OnlineVectors, e: number): FeatureSet | null {
 }
 
 // `from` with a function walks an iterator: for a hundred columns that took longer than the model.
-function pick<Column extends Float32Array | Float64Array | Int32Array | Uint8Array>(column: Column, rows: Int32Array, out: Column): Column {
+function pick<Column extends Float32Array | Float64Array | Int32Array | Uint8Array>(
+  column: Column,
+  rows: Int32Array,
+  out: Column,
+): Column {
   for (let i = 0; i < rows.length; i++) out[i] = column[rows[i]!]!;
   return out;
 }
@@ -339,14 +401,26 @@ function pickRows(set: FeatureSet, rows: Int32Array): FeatureSet {
 }
 
 /** The champion's forecasts, with the naive one beside and, where a row has no expectation, in its place. */
-function forecastRows(set: FeatureSet, champion: Champion): { rows: ForecastRows; fellBack: boolean; notes: string[] } {
+function forecastRows(
+  set: FeatureSet,
+  champion: Champion,
+): { rows: ForecastRows; fellBack: boolean; notes: string[] } {
   const notes: string[] = [];
   const values = set.naive[champion.naive]!;
   const naive = values.map((value, i) => (Number.isNaN(value) ? set.expectation[i]! : value));
   if (champion.fallback !== null) notes.push(`the champion could not be used: ${champion.fallback}`);
   if (!champion.model) {
     return {
-      rows: { entity: set.entity, step: set.step, lead: set.lead, point: naive, low: set.naiveLow, median: naive, high: set.naiveHigh, naive },
+      rows: {
+        entity: set.entity,
+        step: set.step,
+        lead: set.lead,
+        point: naive,
+        low: set.naiveLow,
+        median: naive,
+        high: set.naiveHigh,
+        naive,
+      },
       fellBack: champion.fallback !== null,
       notes,
     };
@@ -354,8 +428,14 @@ function forecastRows(set: FeatureSet, champion: Champion): { rows: ForecastRows
   const forecast = predict(champion.model, set);
   return {
     rows: {
-      entity: set.entity, step: set.step, lead: set.lead, naive,
-      point: forecast.point, low: forecast.quantiles[0]!, median: forecast.quantiles[1]!, high: forecast.quantiles[2]!,
+      entity: set.entity,
+      step: set.step,
+      lead: set.lead,
+      naive,
+      point: forecast.point,
+      low: forecast.quantiles[0]!,
+      median: forecast.quantiles[1]!,
+      high: forecast.quantiles[2]!,
     },
     fellBack: false,
     notes,
@@ -374,7 +454,8 @@ function weatherOf(set: FeatureSet): WeatherState {
   let missing = 0;
   for (let i = 0; i < set.rows; i++) {
     if (set.weatherIssued[i] !== 1) missing++;
-    else if (Number.isFinite(set.weatherIssuedAt[i]!)) issuedAt = Math.max(issuedAt ?? 0, set.weatherIssuedAt[i]!);
+    else if (Number.isFinite(set.weatherIssuedAt[i]!))
+      issuedAt = Math.max(issuedAt ?? 0, set.weatherIssuedAt[i]!);
   }
   return { basis: missing < set.rows ? "issued" : "none", issuedAt, missing, rows: set.rows };
 }
@@ -385,7 +466,8 @@ const oldWeatherMs = 12 * 3_600_000;
 function weatherNotes(weather: WeatherState, originAt: number, timeZone: string): string[] {
   if (weather.basis === "none") return ["made without weather: no forecast of it was known at the origin"];
   const notes: string[] = [];
-  if (weather.missing > 0) notes.push(`the weather forecast does not reach ${weather.missing} of ${weather.rows} rows`);
+  if (weather.missing > 0)
+    notes.push(`the weather forecast does not reach ${weather.missing} of ${weather.rows} rows`);
   if (weather.issuedAt !== null && originAt - weather.issuedAt > oldWeatherMs) {
     notes.push(`made with old weather, issued ${formatLocal(timeZone, weather.issuedAt)}`);
   }

@@ -55,8 +55,14 @@ export async function storeBatch(lake: Lake, batch: Batch, rows: ForecastRows): 
       "CREATE OR REPLACE TEMP TABLE forecast_page (e DOUBLE, t DOUBLE, lead DOUBLE, point DOUBLE, low DOUBLE, median DOUBLE, high DOUBLE, naive DOUBLE)",
     );
     await connection.append("forecast_page", [
-      Float64Array.from(rows.entity), Float64Array.from(rows.step), Float64Array.from(rows.lead),
-      rows.point, rows.low, rows.median, rows.high, rows.naive,
+      Float64Array.from(rows.entity),
+      Float64Array.from(rows.step),
+      Float64Array.from(rows.lead),
+      rows.point,
+      rows.low,
+      rows.median,
+      rows.high,
+      rows.naive,
     ]);
     const number = (name: string) => `CASE WHEN isfinite(${name}) THEN ${name} END`;
     await connection.run(
@@ -65,9 +71,19 @@ export async function storeBatch(lake: Lake, batch: Batch, rows: ForecastRows): 
        FROM forecast_page WHERE isfinite(point)`,
     );
     await connection.run("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [
-      batch.batch, batch.target, BigInt(Math.round(batch.originAt)), BigInt(Math.round(batch.issuedAt)), batch.version, batch.rows,
-      batch.entities, batch.weather, batch.weatherIssuedAt === null ? null : BigInt(Math.round(batch.weatherIssuedAt)),
-      BigInt(Math.round(batch.countsAgeMs)), batch.fellBack, JSON.stringify(batch.notes), batch.tookMs,
+      batch.batch,
+      batch.target,
+      BigInt(Math.round(batch.originAt)),
+      BigInt(Math.round(batch.issuedAt)),
+      batch.version,
+      batch.rows,
+      batch.entities,
+      batch.weather,
+      batch.weatherIssuedAt === null ? null : BigInt(Math.round(batch.weatherIssuedAt)),
+      BigInt(Math.round(batch.countsAgeMs)),
+      batch.fellBack,
+      JSON.stringify(batch.notes),
+      batch.tookMs,
     ]);
     return true;
   });
@@ -76,12 +92,36 @@ export async function storeBatch(lake: Lake, batch: Batch, rows: ForecastRows): 
 /** Newest batches first. */
 export async function listBatches(connection: Connection, target: string, limit: number): Promise<Batch[]> {
   const rows = await connection.rows<{
-    batch: string; target: string; origin_at: number; issued_at: number; version: number; rows: number; entities: number;
-    weather: "issued" | "none"; weather_issued_at: number | null; counts_age_ms: number; fell_back: boolean; notes: string; took_ms: number;
-  }>(`SELECT * FROM batches WHERE target = ? ORDER BY origin_at DESC, issued_at DESC LIMIT ${Math.floor(limit)}`, [target]);
+    batch: string;
+    target: string;
+    origin_at: number;
+    issued_at: number;
+    version: number;
+    rows: number;
+    entities: number;
+    weather: "issued" | "none";
+    weather_issued_at: number | null;
+    counts_age_ms: number;
+    fell_back: boolean;
+    notes: string;
+    took_ms: number;
+  }>(
+    `SELECT * FROM batches WHERE target = ? ORDER BY origin_at DESC, issued_at DESC LIMIT ${Math.floor(limit)}`,
+    [target],
+  );
   return rows.map((row) => ({
-    batch: row.batch, target: row.target, originAt: row.origin_at, issuedAt: row.issued_at, version: row.version, rows: row.rows,
-    entities: row.entities, weather: row.weather, weatherIssuedAt: row.weather_issued_at, countsAgeMs: row.counts_age_ms,
-    fellBack: row.fell_back, notes: JSON.parse(row.notes) as string[], tookMs: row.took_ms,
+    batch: row.batch,
+    target: row.target,
+    originAt: row.origin_at,
+    issuedAt: row.issued_at,
+    version: row.version,
+    rows: row.rows,
+    entities: row.entities,
+    weather: row.weather,
+    weatherIssuedAt: row.weather_issued_at,
+    countsAgeMs: row.counts_age_ms,
+    fellBack: row.fell_back,
+    notes: JSON.parse(row.notes) as string[],
+    tookMs: row.took_ms,
   }));
 }

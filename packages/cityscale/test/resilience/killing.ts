@@ -109,7 +109,7 @@ export class Killing {
       await started.until((line) => line.endsWith("> training"));
       await wait(plannedMs);
       for (const pid of this.#processes(started.child.pid!)) process.kill(pid, "SIGKILL");
-      await started.until((line) => /again model|failed model|< training/.test(line));
+      await started.until((line) => /(?:again|failed) model: TRAINING_FAILED|< training/.test(line));
       started.child.kill("SIGKILL");
     }
     const lines = await started.gone;
