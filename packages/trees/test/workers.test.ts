@@ -29,15 +29,18 @@ const cases: Record<string, { input: TrainInput; params: Params; options?: Train
   },
 };
 
-test.each(Object.keys(cases))("%s: the calling thread and any number of workers give the same bytes", async (name) => {
-  const { input, params, options } = cases[name]!;
-  const all = { numIterations: rounds, numLeaves: 4, ...params };
-  const bytes = trainSync(input, all, options).toBytes();
-  for (const numThreads of name === "l2" ? [1, 2, 4] : [3]) {
-    const model = await train(input, { ...all, numThreads }, options);
-    expect(Buffer.from(model.toBytes()).equals(Buffer.from(bytes)), `${numThreads} workers`).toBe(true);
-  }
-});
+test.each(Object.keys(cases))(
+  "%s: the calling thread and any number of workers give the same bytes",
+  async (name) => {
+    const { input, params, options } = cases[name]!;
+    const all = { numIterations: rounds, numLeaves: 4, ...params };
+    const bytes = trainSync(input, all, options).toBytes();
+    for (const numThreads of name === "l2" ? [1, 2, 4] : [3]) {
+      const model = await train(input, { ...all, numThreads }, options);
+      expect(Buffer.from(model.toBytes()).equals(Buffer.from(bytes)), `${numThreads} workers`).toBe(true);
+    }
+  },
+);
 
 test("an abort ends a training with its reason, and progress has come until then", async () => {
   const abort = new AbortController();
