@@ -1,4 +1,5 @@
 import { writeSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { Worker } from "node:worker_threads";
 import { App } from "../../src/app/index.ts";
 import { createClock, createLog, createManualClock, messageOf, readConfig } from "../../src/core/index.ts";
@@ -76,6 +77,8 @@ async function main(order: AppOrder): Promise<void> {
       logLevel: "error",
     },
   });
+  // The dead write no cache at their end.
+  flushCompileCache();
   begin("open");
   const app = await App.open({ config, clock, log: createLog("error") });
   tell("< open");

@@ -166,7 +166,12 @@ export class Killing {
     const command = [...limited, process.execPath, entry, JSON.stringify(full)];
     const child: ChildProcess = spawn(command[0]!, command.slice(1), {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, RESILIENCE_MARK: this.#mark },
+      // A process is started again and again: its sources need not be compiled each time.
+      env: {
+        ...process.env,
+        RESILIENCE_MARK: this.#mark,
+        NODE_COMPILE_CACHE: join(this.#folder, "compiled"),
+      },
     });
     const lines: string[] = [];
     const listeners = new Set<() => void>();

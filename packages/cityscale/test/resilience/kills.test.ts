@@ -49,5 +49,5 @@ test.skipIf(!existsSync("/proc/self/environ"))(
         await killing.close();
       }
     }),
-  120_000,
+  300_000,
 );
