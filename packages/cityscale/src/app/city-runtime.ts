@@ -37,7 +37,7 @@ export interface RuntimeOptions {
 }
 
 /** Megabytes for DuckDB where no limit is set: enough for a city, small enough for a small machine. */
-const defaultMemoryMb = 256;
+const defaultMemoryMb = 224;
 
 export function memoryMb(limit: string | undefined): number {
   const match = limit === undefined ? null : /^(\d+(?:\.\d+)?)\s?(MB|GB|MiB|GiB)$/.exec(limit);

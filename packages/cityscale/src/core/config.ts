@@ -88,7 +88,7 @@ const configSchema = z.strictObject({
     .regex(/^\d+(\.\d+)?\s?(MB|GB|MiB|GiB)$/, "write a size such as 500MB or 2GB")
     .optional()
     .describe(
-      "Memory that DuckDB may use in the program and in a training, each, e.g. 2GB; 256MB when left out.",
+      "Memory that DuckDB may use in the program and in a training, each, e.g. 2GB; 224MB when left out.",
     ),
   sources: z
     .record(

@@ -3,8 +3,9 @@ import { CityScaleError } from "../core/index.ts";
 import { type City, dayOfDate, parseDuration, startOfLocalDay, type Target } from "../domain/index.ts";
 import { buildFeatures, createView, type FeatureSet, type WeatherMode } from "../features/index.ts";
 import { type Connection, literal } from "../lake/index.ts";
-import { type Forecast, fitForecaster, predict } from "./forecaster.ts";
+import { fitForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
+import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
 import {
   calibrationStart,
   firstTrainingDay,
@@ -86,7 +87,7 @@ export async function backtest(connection: Connection, options: BacktestOptions)
   const request = { lagMs, weather, path: "fast" as const, ...(entities ? { entities } : {}) };
 
   let trainSeconds = 0;
-  const parts: { set: FeatureSet; forecast: Forecast }[] = [];
+  const parts: JudgedRows[] = [];
   const segments = segmentsOf(origins, options.refit);
   for (const [n, segment] of segments.entries()) {
     const cut = segment.at[0]!;
@@ -105,13 +106,13 @@ export async function backtest(connection: Connection, options: BacktestOptions)
       onlyWithTarget: false,
       targetsKnownBy: end + lagMs,
     });
-    parts.push({ set: dropAfter(city, set, end), forecast: predict(model, set) });
+    parts.push(forecastRows(dropAfter(city, set, end), [model]));
   }
-  const merged = mergeParts(parts);
+  const merged = joinJudged(parts);
   progress("scoring", 0.97);
   const table = await judge(connection, merged.set, {
     before: origins.at[0]!,
-    forecasts: [{ name: "trees", forecast: merged.forecast }],
+    forecasts: [{ name: "trees", forecast: merged.forecasts[0]! }],
   });
   const { bestNaive: _bestNaive, gain: _gain, ...scores } = table;
   return {
@@ -187,51 +188,6 @@ function segmentsOf(origins: Origins, refit: string | undefined): Origins[] {
 function dropAfter(city: City, set: FeatureSet, end: number): FeatureSet {
   const target = set.target.map((y, i) => (city.grid.endOf(set.step[i]!) <= end ? y : Number.NaN));
   return { ...set, target };
-}
-
-function mergeParts(parts: readonly { set: FeatureSet; forecast: Forecast }[]): {
-  set: FeatureSet;
-  forecast: Forecast;
-} {
-  const first = parts[0]!;
-  if (parts.length === 1) return first;
-  const rows = parts.reduce((sum, part) => sum + part.set.rows, 0);
-  const join = <T extends Float64Array | Int32Array | Float32Array | Uint8Array>(
-    get: (part: (typeof parts)[number]) => T,
-  ): T => {
-    const out = new (get(first).constructor as new (length: number) => T)(rows);
-    let at = 0;
-    for (const part of parts) {
-      out.set(get(part), at);
-      at += part.set.rows;
-    }
-    return out;
-  };
-  return {
-    set: {
-      ...first.set,
-      rows,
-      columns: [],
-      entity: join((p) => p.set.entity),
-      origin: join((p) => p.set.origin),
-      lead: join((p) => p.set.lead),
-      step: join((p) => p.set.step),
-      target: join((p) => p.set.target),
-      dead: join((p) => p.set.dead),
-      expectation: join((p) => p.set.expectation),
-      naive: Object.fromEntries(
-        Object.keys(first.set.naive).map((name) => [name, join((p) => p.set.naive[name]!)]),
-      ),
-      naiveLow: join((p) => p.set.naiveLow),
-      naiveHigh: join((p) => p.set.naiveHigh),
-      weatherIssued: join((p) => p.set.weatherIssued),
-      weatherIssuedAt: join((p) => p.set.weatherIssuedAt),
-    },
-    forecast: {
-      point: join((p) => p.forecast.point),
-      quantiles: first.forecast.quantiles.map((_, level) => join((p) => p.forecast.quantiles[level]!)),
-    },
-  };
 }
 
 async function numbersOf(connection: Connection, ids: readonly string[]): Promise<number[]> {

@@ -2,8 +2,9 @@ import { CityScaleError } from "../core/index.ts";
 import { type City, parseDuration, type Target } from "../domain/index.ts";
 import { buildFeatures, createView, type WeatherMode } from "../features/index.ts";
 import { type Connection, literal } from "../lake/index.ts";
-import { type DirectForecaster, fitForecaster, loadForecaster, predict } from "./forecaster.ts";
+import { type DirectForecaster, fitForecaster, loadForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
+import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
 import {
   calibrationStart,
   firstTrainingDay,
@@ -50,7 +51,9 @@ export interface Candidate {
 }
 
 /** Origins of the test window that are forecast: enough for a fair score, few enough to be quick. */
-const testOrigins = 160;
+const testOrigins = 120;
+/** Bounds the memory that judging takes. */
+const testOriginsAtOnce = 120;
 
 /**
  * Trains on everything before the test window and judges on it, on the lake's tables behind `connection`.
@@ -109,6 +112,7 @@ export async function trainCandidate(
       share: Math.min(1, target.training.maxRows / possible),
     });
     await connection.trim();
+    globalThis.gc?.();
     const features = seconds();
     progress(`training on ${training.rows} rows x ${view.columns.length} features`, 0.3);
     const model = await fitForecaster(training, {
@@ -123,23 +127,29 @@ export async function trainCandidate(
     return { model, rows: training.rows, seconds: { features, fit: seconds() } };
   };
   const { model, rows: trainingRows, seconds: spent } = await fit();
+  // In a training process (see trainer.ts) what the fit held is given back before the next features want it.
+  globalThis.gc?.();
   progress("judging on the test window", 0.8);
   const test = thinOrigins(scheduledOrigins(city, target, testFrom - 1, newest - 1), testOrigins);
-  const set = await buildFeatures(connection, city, view, {
-    ...request,
-    origins: test.at,
-    leads: test.leads,
-    onlyWithTarget: false,
-  });
-  const forecasts = [{ name: candidateName, forecast: predict(model, set) }];
   const { champion } = options;
-  if (champion && champion.viewId === view.id) {
-    forecasts.push({
-      name: championName(champion.version),
-      forecast: predict(loadForecaster(champion.bytes), set),
+  const rival = champion?.viewId === view.id ? champion : undefined;
+  const models = [model, ...(rival ? [loadForecaster(rival.bytes)] : [])];
+  const names = [candidateName, ...(rival ? [championName(rival.version)] : [])];
+  const parts: JudgedRows[] = [];
+  for (let from = 0; from < test.at.length; from += testOriginsAtOnce) {
+    const to = from + testOriginsAtOnce;
+    const set = await buildFeatures(connection, city, view, {
+      ...request,
+      origins: test.at.slice(from, to),
+      leads: test.leads.slice(from, to),
+      onlyWithTarget: false,
     });
+    parts.push(forecastRows(set, models));
+    progress("judging on the test window", 0.8 + (0.2 * Math.min(to, test.at.length)) / test.at.length);
   }
-  const scores = await judge(connection, set, { before: testFrom, forecasts });
+  const judged = joinJudged(parts);
+  const forecasts = judged.forecasts.map((forecast, i) => ({ name: names[i]!, forecast }));
+  const scores = await judge(connection, judged.set, { before: testFrom, forecasts });
   progress("done", 1);
   return {
     model,

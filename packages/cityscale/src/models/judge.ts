@@ -1,8 +1,8 @@
 import { naiveNames } from "../domain/index.ts";
-import type { FeatureSet } from "../features/index.ts";
 import type { Connection } from "../lake/index.ts";
 import { literal } from "../lake/index.ts";
 import type { Forecast } from "./forecaster.ts";
+import type { OutcomeRows } from "./judged-rows.ts";
 import { type ModelForecasts, type ModelScores, scoreModel } from "./scores.ts";
 
 /** A table of scores on the same rows, naive forecasts always among them. */
@@ -45,7 +45,7 @@ export async function entityNames(connection: Connection): Promise<Map<number, s
  */
 export async function judge(
   connection: Connection,
-  set: FeatureSet,
+  set: OutcomeRows,
   options: { before: number; forecasts: readonly { name: string; forecast: Forecast }[] },
 ): Promise<ScoreTable> {
   const notes: string[] = [];
