@@ -26,8 +26,8 @@ const contractSchema = z.strictObject({
   max: z.number().default(1_000_000),
   /** Counts are whole numbers unless this is false. */
   integer: z.boolean().default(true),
-  /** Zeros in a row from which a counter is taken as dead: later zeros are read as missing. */
-  stuckZeros: duration.default("24h"),
+  /** Zeros in a row from which a counter is taken as dead: later zeros are read as missing; 24h, or 7d for daily steps. */
+  stuckZeros: duration.optional(),
   /** Age of the newest row, beyond the publication lag, from which `quality` complains. */
   freshness: duration.default("6h"),
   /** Share of the expected rows of the last week under which `quality` complains. */
@@ -37,7 +37,7 @@ const contractSchema = z.strictObject({
 const measureSchema = z.strictObject({
   kind: z.enum(["flow"]),
   from: z.string(),
-  absence: z.enum(["missing", "zeroWhenComplete"]).default("missing"),
+  absence: z.enum(["missing"]).default("missing"),
   contract: contractSchema.prefault({}),
 });
 
@@ -98,8 +98,13 @@ const citySchema = z.strictObject({
 
 export type SourceDeclaration = z.output<typeof sourceSchema>;
 export type CityDeclaration = z.input<typeof citySchema>;
-export type Measure = z.output<typeof measureSchema>;
-export type Contract = z.output<typeof contractSchema>;
+export interface Measure extends Omit<z.output<typeof measureSchema>, "contract"> {
+  readonly contract: Contract;
+}
+/** A contract with everything that defaults fill in. */
+export interface Contract extends z.output<typeof contractSchema> {
+  readonly stuckZeros: string;
+}
 export type FeatureDeclaration = z.output<typeof featureSchema>;
 export type GateBounds = z.output<typeof bounds>;
 type ParsedCity = z.output<typeof citySchema>;
@@ -115,7 +120,8 @@ export interface Target extends Omit<ParsedTarget, "measure" | "horizon" | "sche
 }
 
 /** A checked city. */
-export interface City extends Omit<ParsedCity, "targets"> {
+export interface City extends Omit<ParsedCity, "measures" | "targets"> {
+  readonly measures: Readonly<Record<string, Measure>>;
   readonly targets: Readonly<Record<string, Target>>;
   readonly stepMs: number;
   readonly grid: Grid;
@@ -155,7 +161,11 @@ export function defineCity(declaration: CityDeclaration): City {
   } catch (error) {
     problems.push(`step: ${(error as Error).message}`);
   }
+  const measures: Record<string, Measure> = {};
   for (const [name, measure] of Object.entries(city.measures)) {
+    // A day of no counts is no dead counter yet where a step is a day.
+    const stuckZeros = measure.contract.stuckZeros ?? (stepMs >= 86_400_000 ? "7d" : "24h");
+    measures[name] = { ...measure, contract: { ...measure.contract, stuckZeros } };
     if (!(measure.from in city.sources)) {
       problems.push(`measures.${name}.from: there is no source "${measure.from}"`);
     }
@@ -184,7 +194,7 @@ export function defineCity(declaration: CityDeclaration): City {
   }
   if (Object.keys(targets).length === 0) problems.push("targets: declare at least one");
   if (problems.length > 0 || !grid) throw new CityError(cityId, problems);
-  return { ...city, targets, stepMs, grid, declaration };
+  return { ...city, measures, targets, stepMs, grid, declaration };
 }
 
 /** JSON Schema of a city declaration, for editors and forms. */

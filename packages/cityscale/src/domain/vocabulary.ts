@@ -6,8 +6,8 @@
 /** `flow`: a count per step. (`level` and `log` measures join here when their sources do.) */
 export type MeasureKind = "flow";
 
-/** What an absent row means: nothing is known, or zero once the step is complete. */
-export type Absence = "missing" | "zeroWhenComplete";
+/** What an absent row means: nothing is known. (`zeroWhenComplete` joins here with `log` measures.) */
+export type Absence = "missing";
 
 /**
  * How a row's `knownAt` came about: `observed` = the row was new when we polled, `published` = the

@@ -11,10 +11,12 @@ import {
   type WhatIf,
 } from "../features/index.ts";
 import type { Lake } from "../lake/index.ts";
-import { leadsOf, predict } from "../models/index.ts";
-import type { Champion, Champions } from "./champions.ts";
+import { leadsOf } from "../models/index.ts";
+import type { Champions } from "./champions.ts";
 import { type InputState, inputState } from "./inputs.ts";
-import { type Batch, type ForecastRows, forecastTables, listBatches, storeBatch } from "./store.ts";
+import { forecastBy, pickRows, rowsOfEntity } from "./rows.ts";
+import { type Batch, forecastTables, listBatches, storeBatch } from "./store.ts";
+import { weatherNotes, weatherOf } from "./weather.ts";
 
 export interface PredictRequest {
   readonly target: string;
@@ -151,7 +153,7 @@ export class ForecastServer {
         "DATA_MISSING",
         `no entity of ${this.#city.id} has been heard of in the 60 days before ${new Date(originAt).toISOString()}`,
       );
-    const { rows, fellBack, notes } = forecastRows(set, champion);
+    const { rows, fellBack, notes } = forecastBy(set, champion);
     const inputs = await this.#inputState(target, originAt, options.current);
     const weather = weatherOf(set);
     const batch: Batch = {
@@ -218,7 +220,7 @@ export class ForecastServer {
       ? await this.#whatIf(target, view, vectors, stored, e, request.whatIf)
       : stored;
     const wanted = this.#wantedRows(set, request, vectors.originAt);
-    const { rows, fellBack, notes } = forecastRows(pickRows(set, wanted), champion);
+    const { rows, fellBack, notes } = forecastBy(pickRows(set, wanted), champion);
     const weather = weatherOf(stored);
     const inputs = await this.#inputsOf(target, vectors.originAt);
     const number = (value: number) => (Number.isFinite(value) ? value : null);
@@ -338,138 +340,4 @@ export class ForecastServer {
     }
     return Int32Array.from(set.lead, (_, i) => i);
   }
-}
-
-/** An entity's rows lie together: its columns are windows onto the stored ones, nothing is copied. */
-function rowsOfEntity(vectors: OnlineVectors, e: number): FeatureSet | null {
-  const span = vectors.rowsOf.get(e);
-  if (!span) return null;
-  const { set } = vectors;
-  const [from, to] = [span.first, span.first + span.count];
-  return {
-    ...set,
-    rows: span.count,
-    columns: set.columns.map((column) => column.subarray(from, to)),
-    entity: set.entity.subarray(from, to),
-    origin: set.origin.subarray(from, to),
-    lead: set.lead.subarray(from, to),
-    step: set.step.subarray(from, to),
-    target: set.target.subarray(from, to),
-    dead: set.dead.subarray(from, to),
-    expectation: set.expectation.subarray(from, to),
-    naive: Object.fromEntries(
-      Object.entries(set.naive).map(([name, values]) => [name, values.subarray(from, to)]),
-    ),
-    naiveLow: set.naiveLow.subarray(from, to),
-    naiveHigh: set.naiveHigh.subarray(from, to),
-    weatherIssued: set.weatherIssued.subarray(from, to),
-    weatherIssuedAt: set.weatherIssuedAt.subarray(from, to),
-  };
-}
-
-// `from` with a function walks an iterator: for a hundred columns that took longer than the model.
-function pick<Column extends Float32Array | Float64Array | Int32Array | Uint8Array>(
-  column: Column,
-  rows: Int32Array,
-  out: Column,
-): Column {
-  for (let i = 0; i < rows.length; i++) out[i] = column[rows[i]!]!;
-  return out;
-}
-
-function pickRows(set: FeatureSet, rows: Int32Array): FeatureSet {
-  const n = rows.length;
-  const f64 = (column: Float64Array) => pick(column, rows, new Float64Array(n));
-  const i32 = (column: Int32Array) => pick(column, rows, new Int32Array(n));
-  return {
-    view: set.view,
-    rows: n,
-    columns: set.columns.map((column) => pick(column, rows, new Float32Array(n))),
-    entity: i32(set.entity),
-    origin: i32(set.origin),
-    lead: i32(set.lead),
-    step: i32(set.step),
-    target: f64(set.target),
-    dead: pick(set.dead, rows, new Uint8Array(n)),
-    expectation: f64(set.expectation),
-    naive: Object.fromEntries(Object.entries(set.naive).map(([name, values]) => [name, f64(values)])),
-    naiveLow: f64(set.naiveLow),
-    naiveHigh: f64(set.naiveHigh),
-    weatherIssued: pick(set.weatherIssued, rows, new Float32Array(n)),
-    weatherIssuedAt: f64(set.weatherIssuedAt),
-  };
-}
-
-/** The champion's forecasts, with the naive one beside and, where a row has no expectation, in its place. */
-function forecastRows(
-  set: FeatureSet,
-  champion: Champion,
-): { rows: ForecastRows; fellBack: boolean; notes: string[] } {
-  const notes: string[] = [];
-  const values = set.naive[champion.naive]!;
-  const naive = values.map((value, i) => (Number.isNaN(value) ? set.expectation[i]! : value));
-  if (champion.fallback !== null) notes.push(`the champion could not be used: ${champion.fallback}`);
-  if (!champion.model) {
-    return {
-      rows: {
-        entity: set.entity,
-        step: set.step,
-        lead: set.lead,
-        point: naive,
-        low: set.naiveLow,
-        median: naive,
-        high: set.naiveHigh,
-        naive,
-      },
-      fellBack: champion.fallback !== null,
-      notes,
-    };
-  }
-  const forecast = predict(champion.model, set);
-  return {
-    rows: {
-      entity: set.entity,
-      step: set.step,
-      lead: set.lead,
-      naive,
-      point: forecast.point,
-      low: forecast.quantiles[0]!,
-      median: forecast.quantiles[1]!,
-      high: forecast.quantiles[2]!,
-    },
-    fellBack: false,
-    notes,
-  };
-}
-
-interface WeatherState {
-  readonly basis: "issued" | "none";
-  readonly issuedAt: number | null;
-  readonly missing: number;
-  readonly rows: number;
-}
-
-function weatherOf(set: FeatureSet): WeatherState {
-  let issuedAt: number | null = null;
-  let missing = 0;
-  for (let i = 0; i < set.rows; i++) {
-    if (set.weatherIssued[i] !== 1) missing++;
-    else if (Number.isFinite(set.weatherIssuedAt[i]!))
-      issuedAt = Math.max(issuedAt ?? 0, set.weatherIssuedAt[i]!);
-  }
-  return { basis: missing < set.rows ? "issued" : "none", issuedAt, missing, rows: set.rows };
-}
-
-/** Weather older than this is told on every forecast it touches. */
-const oldWeatherMs = 12 * 3_600_000;
-
-function weatherNotes(weather: WeatherState, originAt: number, timeZone: string): string[] {
-  if (weather.basis === "none") return ["made without weather: no forecast of it was known at the origin"];
-  const notes: string[] = [];
-  if (weather.missing > 0)
-    notes.push(`the weather forecast does not reach ${weather.missing} of ${weather.rows} rows`);
-  if (weather.issuedAt !== null && originAt - weather.issuedAt > oldWeatherMs) {
-    notes.push(`made with old weather, issued ${formatLocal(timeZone, weather.issuedAt)}`);
-  }
-  return notes;
 }
