@@ -197,6 +197,11 @@ export function defineCity(declaration: CityDeclaration): City {
   return { ...city, measures, targets, stepMs, grid, declaration };
 }
 
+/** Steps of zeros in a row from which a measure's counter is taken as dead; at least one. */
+export function stuckSteps(city: Pick<City, "measures" | "stepMs">, measure: string): number {
+  return Math.max(1, Math.round(parseDuration(city.measures[measure]!.contract.stuckZeros) / city.stepMs));
+}
+
 /** JSON Schema of a city declaration, for editors and forms. */
 export function citySchemaJson(): unknown {
   return z.toJSONSchema(citySchema, { io: "input", unrepresentable: "any" });

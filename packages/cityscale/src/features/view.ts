@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
 import { CityScaleError } from "../core/index.ts";
-import { type City, type FeatureDeclaration, parseDuration, type Target } from "../domain/index.ts";
+import {
+  type City,
+  type FeatureDeclaration,
+  parseDuration,
+  stuckSteps,
+  type Target,
+} from "../domain/index.ts";
 import { weatherColumns } from "../lake/index.ts";
 
 /** Raised when the meaning of a built-in feature changes, so that old models are never fed new columns. */
@@ -117,10 +123,7 @@ export function createView(
     measure: target.measure,
     offset: target.offset,
     slotsPerDay: spd,
-    stuckSteps: Math.max(
-      1,
-      Math.round(parseDuration(city.measures[target.measure]!.contract.stuckZeros) / stepMs),
-    ),
+    stuckSteps: stuckSteps(city, target.measure),
     maxWeeksAhead,
     levels,
     cityLevels,

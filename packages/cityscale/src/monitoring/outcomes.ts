@@ -1,5 +1,5 @@
 import type { City, Target } from "../domain/index.ts";
-import { parseDuration } from "../domain/index.ts";
+import { stuckSteps } from "../domain/index.ts";
 import { type Connection, type Lake, literal } from "../lake/index.ts";
 
 /** Live scores of one local day: forecasts that came true, beside the naive forecast on the same rows. */
@@ -40,8 +40,7 @@ export async function scoreDays(
   now: number,
 ): Promise<number> {
   if (days.length === 0) return 0;
-  const stuckMs = parseDuration(city.measures[target.measure]!.contract.stuckZeros);
-  const stuck = Math.max(1, Math.round(stuckMs / city.stepMs));
+  const stuck = stuckSteps(city, target.measure);
   const first = Math.min(...days);
   const last = Math.max(...days);
   return lake.write(async (connection) => {
@@ -54,7 +53,7 @@ export async function scoreDays(
            o.value = 0 AND COALESCE(min(CASE WHEN o.value > 0 THEN o.t END) OVER after, max(o.t) OVER whole + 1)
              - COALESCE(max(CASE WHEN o.value > 0 THEN o.t END) OVER before, min(o.t) OVER whole - 1) - 1 >= ${stuck} AS dead
          FROM observations o JOIN steps s USING (t)
-         WHERE o.measure = ${literal(target.measure)} AND s.day BETWEEN ${first - Math.ceil(stuckMs / 86_400_000) - 1} AND ${last + 2}
+         WHERE o.measure = ${literal(target.measure)} AND s.day BETWEEN ${first - Math.ceil(stuck / city.grid.slotsPerDay) - 1} AND ${last + 2}
          WINDOW before AS (PARTITION BY o.e ORDER BY o.t ROWS UNBOUNDED PRECEDING),
            after AS (PARTITION BY o.e ORDER BY o.t ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
            whole AS (PARTITION BY o.e)

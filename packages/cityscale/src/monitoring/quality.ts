@@ -1,4 +1,4 @@
-import { type City, parseDuration } from "../domain/index.ts";
+import { type City, parseDuration, stuckSteps } from "../domain/index.ts";
 import { type Connection, type Lake, literal } from "../lake/index.ts";
 
 export interface SourceHealth {
@@ -210,10 +210,7 @@ async function measureHealth(
 
 /** Runs of zeros that are long enough to be a dead counter's, longest first. */
 async function deadRuns(connection: Connection, city: City, name: string): Promise<DeadCounter[]> {
-  const stuck = Math.max(
-    1,
-    Math.round(parseDuration(city.measures[name]!.contract.stuckZeros) / city.stepMs),
-  );
+  const stuck = stuckSteps(city, name);
   const rows = await connection.rows<{
     entity: string;
     name: string | null;
