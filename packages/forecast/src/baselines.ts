@@ -1,3 +1,5 @@
+import { quantileSorted } from "./quantile.ts";
+
 // Naive forecasts from `past`: the values of the same slot (same local hour last week, the week before ...),
 // NEWEST FIRST, NaN where unknown. They are the oracles of the platform's SQL: a fixed window of slots in
 // which the unknown ones are skipped, as SQL aggregates skip NULL. NaN where nothing in the window is known.
@@ -36,10 +38,5 @@ export function quantileOf(past: Past, k: number, tau: number): number {
     .subarray(0, k)
     .filter((value) => !Number.isNaN(value))
     .sort();
-  if (known.length === 0) return Number.NaN;
-  const position = tau * (known.length - 1);
-  const below = Math.floor(position);
-  const low = known[below]!;
-  const high = known[Math.min(below + 1, known.length - 1)]!;
-  return low + (position - below) * (high - low);
+  return quantileSorted(known, tau);
 }

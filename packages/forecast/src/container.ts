@@ -72,6 +72,23 @@ export function unpack(bytes: Uint8Array, kind: string): { fields: Fields; secti
   return { fields: header.object("fields"), sections };
 }
 
+/** Numbers as a section, little-endian; bit for bit, so NaN and the infinities survive. */
+export function sectionOf(values: Float64Array): Uint8Array {
+  const bytes = new Uint8Array(values.length * 8);
+  const view = new DataView(bytes.buffer);
+  for (let i = 0; i < values.length; i++) view.setFloat64(i * 8, values[i]!, true);
+  return bytes;
+}
+
+/** @throws ForecastError `bytes` where the section does not hold whole numbers of 8 bytes */
+export function floatsOf(section: Uint8Array): Float64Array {
+  if (section.length % 8 !== 0) {
+    throw new ForecastError("bytes", `a section of ${section.length} bytes is no list of 8-byte numbers`);
+  }
+  const view = new DataView(section.buffer, section.byteOffset, section.byteLength);
+  return Float64Array.from({ length: section.length / 8 }, (_, i) => view.getFloat64(i * 8, true));
+}
+
 /** Reads the fields of parsed JSON, each checked for its type. Every method throws ForecastError `bytes`. */
 export class Fields {
   readonly #values: Record<string, unknown>;

@@ -12,6 +12,7 @@ export { ForecastError, type ForecastErrorCode } from "./errors.ts";
 export type { Calibrate, FitOptions, FitProgress, TreeParams } from "./fitting.ts";
 export type { Matrix } from "./matrix.ts";
 export type { ProbabilityMap } from "./probability-map.ts";
+export { fitRidge, Ridge, type RidgeOptions, type RidgeRows } from "./ridge.ts";
 export * as scores from "./scores/index.ts";
 export * as splits from "./splits.ts";
 export { type Transform, type TransformSpec, transformOf } from "./transform.ts";

@@ -1,0 +1,241 @@
+import { choleskySolve } from "./cholesky.ts";
+import { floatsOf, pack, sectionOf, unpack } from "./container.ts";
+import { ForecastError, requireLength } from "./errors.ts";
+import { checkColumns, checkMatrix, type Matrix, rowsWhere } from "./matrix.ts";
+import { quantileSorted } from "./quantile.ts";
+import { Standardiser } from "./standardiser.ts";
+
+/** Rows to fit on; a row with an unknown target, a weight of 0 or a negative group teaches nothing. */
+export interface RidgeRows {
+  readonly matrix: Matrix;
+  /** usually on a transformed scale; NaN is unknown */
+  readonly target: Float64Array;
+  /** model of the row, 0 up: one per series and lead, say; all rows share one model where it is left out */
+  readonly group?: Int32Array;
+  /** at least 0; 1 where it is left out */
+  readonly weight?: Float64Array;
+}
+
+export interface RidgeOptions {
+  /** penalty on squared coefficients of standardised columns, in units of summed weight; the intercept has none */
+  readonly alpha: number;
+  /** numeric columns are clipped to their quantiles at this level and its opposite; default 0, no clipping */
+  readonly clipInputs?: number;
+  /** the target of each group is clipped to its quantiles at this level and its opposite; default 0 */
+  readonly clipTarget?: number;
+}
+
+const KIND = "ridge/1";
+
+/** Bounds the memory of a forecast: the standardised rows of a whole city would not fit. */
+const ROWS_AT_ONCE = 4096;
+
+/**
+ * One ridge regression per group (Hoerl and Kennard 1970): minimises sum w (z - a - x'b)^2 + alpha |b|^2 over
+ * the group's rows, exactly, by a Cholesky factor of the normal equations. Columns are standardised once, by
+ * all training rows, so that alpha means the same in every group; categorical columns enter as one 0/1 column
+ * per code; missing counts as the mean.
+ *
+ * @throws ForecastError `shape` on unequal lengths; `option` on an alpha below 0 or a clip level outside
+ * [0, 0.5); `data` on a negative weight, or with alpha 0 where columns depend on each other; `noRows` where no
+ * row can be learned from
+ */
+export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
+  const { matrix, target, group, weight } = rows;
+  const { alpha, clipInputs = 0, clipTarget = 0 } = options;
+  checkMatrix(matrix);
+  requireLength("target", target.length, matrix.rows);
+  if (group) requireLength("group", group.length, matrix.rows);
+  if (weight) requireLength("weight", weight.length, matrix.rows);
+  if (!(alpha >= 0 && Number.isFinite(alpha))) throw new ForecastError("option", `alpha is ${alpha}`);
+  for (const [name, level] of Object.entries({ clipInputs, clipTarget })) {
+    if (!(level >= 0 && level < 0.5)) {
+      throw new ForecastError("option", `${name} is ${level}, expected 0 to below 0.5`);
+    }
+  }
+  const badWeight = weight?.findIndex((w) => !(w >= 0 && Number.isFinite(w))) ?? -1;
+  if (badWeight >= 0) throw new ForecastError("data", `row ${badWeight} has weight ${weight![badWeight]}`);
+
+  const usable = rowsWhere(
+    matrix.rows,
+    (i) => Number.isFinite(target[i]!) && (group?.[i] ?? 0) >= 0 && (weight?.[i] ?? 1) > 0,
+  );
+  if (usable.length === 0) {
+    throw new ForecastError("noRows", `none of ${matrix.rows} rows has a known target and a weight`);
+  }
+  const standardiser = Standardiser.fit(matrix, usable, clipInputs);
+  const byGroup = rowsByGroup(usable, group);
+  const width = standardiser.width;
+  const coefficients = new Float64Array(byGroup.length * (width + 1)).fill(Number.NaN);
+  for (const [g, members] of byGroup.entries()) {
+    if (members.length === 0) continue;
+    const x = standardiser.transform(matrix, members);
+    const z = Float64Array.from(members, (row) => target[row]!);
+    clip(z, clipTarget);
+    const w = Float64Array.from(members, (row) => weight?.[row] ?? 1);
+    const solved = solve(x, z, w, width, alpha);
+    if (solved === null) {
+      throw new ForecastError(
+        "data",
+        `group ${g}: columns depend on each other, which needs an alpha above 0`,
+      );
+    }
+    coefficients.set(solved, g * (width + 1));
+  }
+  return new Ridge(standardiser, coefficients);
+}
+
+/** Fitted ridge regressions; made by `fitRidge` or `fromBytes`. Immutable. */
+export class Ridge {
+  readonly #standardiser: Standardiser;
+  /** per group the coefficients of the design and then the intercept; NaN for a group without rows */
+  readonly #coefficients: Float64Array;
+
+  constructor(standardiser: Standardiser, coefficients: Float64Array) {
+    this.#standardiser = standardiser;
+    this.#coefficients = coefficients;
+  }
+
+  /** Columns that `predict` expects, in order. */
+  get featureNames(): readonly string[] {
+    return this.#standardiser.featureNames;
+  }
+
+  get groups(): number {
+    return this.#coefficients.length / (this.#standardiser.width + 1);
+  }
+
+  /**
+   * On the scale of the target. NaN for a group that had no rows to learn from, or that is not there.
+   *
+   * @param group of each row; may be left out where there is one group
+   * @throws ForecastError `shape` on other columns than those fitted on, or without `group` where there are several
+   */
+  predict(matrix: Matrix, group?: Int32Array): Float64Array {
+    const width = this.#standardiser.width;
+    if (group) requireLength("group", group.length, matrix.rows);
+    else if (this.groups > 1)
+      throw new ForecastError("shape", `${this.groups} groups, but no group of each row`);
+    checkColumns(matrix, this.featureNames);
+    const out = new Float64Array(matrix.rows);
+    for (let from = 0; from < out.length; from += ROWS_AT_ONCE) {
+      const rows = Int32Array.from({ length: Math.min(ROWS_AT_ONCE, out.length - from) }, (_, k) => from + k);
+      const x = this.#standardiser.transform(matrix, rows);
+      for (let k = 0; k < rows.length; k++) {
+        const g = group?.[from + k] ?? 0;
+        if (g < 0 || g >= this.groups) {
+          out[from + k] = Number.NaN;
+          continue;
+        }
+        const start = g * (width + 1);
+        let sum = this.#coefficients[start + width]!;
+        for (let j = 0; j < width; j++) sum += x[j * rows.length + k]! * this.#coefficients[start + j]!;
+        out[from + k] = sum;
+      }
+    }
+    return out;
+  }
+
+  /** The same model gives the same bytes. */
+  toBytes(): Uint8Array {
+    const { fields, numbers } = this.#standardiser.toParts();
+    return pack(KIND, fields, [sectionOf(numbers), sectionOf(this.#coefficients)]);
+  }
+
+  /** @throws ForecastError `bytes` on anything `toBytes` cannot have written */
+  static fromBytes(bytes: Uint8Array): Ridge {
+    const { fields, sections } = unpack(bytes, KIND);
+    if (sections.length !== 2) throw new ForecastError("bytes", `${sections.length} sections, expected 2`);
+    const [numbers, coefficients] = sections.map(floatsOf);
+    const standardiser = Standardiser.fromParts(fields, numbers!);
+    if (coefficients!.length === 0 || coefficients!.length % (standardiser.width + 1) !== 0) {
+      throw new ForecastError(
+        "bytes",
+        `${coefficients!.length} coefficients for ${standardiser.width} columns`,
+      );
+    }
+    return new Ridge(standardiser, coefficients!);
+  }
+}
+
+/** Row indices of each group, 0 up to the highest that occurs. */
+function rowsByGroup(usable: Int32Array, group: Int32Array | undefined): Int32Array[] {
+  if (group === undefined) return [usable];
+  let groups = 0;
+  for (const row of usable) groups = Math.max(groups, group[row]! + 1);
+  const counts = new Int32Array(groups);
+  for (const row of usable) counts[group[row]!]! += 1;
+  const members = Array.from(counts, (count) => new Int32Array(count));
+  const filled = new Int32Array(groups);
+  for (const row of usable) {
+    const g = group[row]!;
+    members[g]![filled[g]!] = row;
+    filled[g]! += 1;
+  }
+  return members;
+}
+
+/** Clips in place to the quantiles at `level` and 1 - `level`. */
+function clip(values: Float64Array, level: number): void {
+  if (level === 0) return;
+  const ascending = values.toSorted();
+  const low = quantileSorted(ascending, level);
+  const high = quantileSorted(ascending, 1 - level);
+  for (let i = 0; i < values.length; i++) values[i] = Math.min(high, Math.max(low, values[i]!));
+}
+
+/**
+ * Coefficients, then the intercept; null where the normal equations have no single solution.
+ * Centring x and z by their weighted means is what leaves the intercept without penalty.
+ */
+function solve(
+  x: Float64Array,
+  z: Float64Array,
+  w: Float64Array,
+  width: number,
+  alpha: number,
+): Float64Array | null {
+  const n = z.length;
+  const total = w.reduce((sum, value) => sum + value, 0);
+  const means = new Float64Array(width);
+  const root = w.map(Math.sqrt);
+  for (let j = 0; j < width; j++) {
+    let sum = 0;
+    for (let i = 0; i < n; i++) sum += w[i]! * x[j * n + i]!;
+    means[j] = sum / total;
+    for (let i = 0; i < n; i++) x[j * n + i] = root[i]! * (x[j * n + i]! - means[j]!);
+  }
+  let meanZ = 0;
+  for (let i = 0; i < n; i++) meanZ += w[i]! * z[i]!;
+  meanZ /= total;
+  const residual = z.map((value, i) => root[i]! * (value - meanZ));
+
+  const gram = new Float64Array(width * width);
+  const solved = new Float64Array(width);
+  // A column that does not vary (in this group) has coefficient 0, with or without a penalty.
+  const constant: number[] = [];
+  for (let j = 0; j < width; j++) {
+    for (let k = 0; k <= j; k++) gram[j * width + k] = dot(x, j * n, x, k * n, n);
+    if (gram[j * width + j]! <= 1e-18 * total) constant.push(j);
+    gram[j * width + j]! += alpha;
+    solved[j] = dot(x, j * n, residual, 0, n);
+  }
+  for (const j of constant) {
+    for (let k = 0; k < width; k++) gram[Math.max(j, k) * width + Math.min(j, k)] = 0;
+    gram[j * width + j] = 1;
+    solved[j] = 0;
+  }
+  if (!choleskySolve(gram, solved)) return null;
+  let intercept = meanZ;
+  for (let j = 0; j < width; j++) intercept -= solved[j]! * means[j]!;
+  const out = new Float64Array(width + 1);
+  out.set(solved);
+  out[width] = intercept;
+  return out;
+}
+
+function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, n: number): number {
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += a[fromA + i]! * b[fromB + i]!;
+  return sum;
+}

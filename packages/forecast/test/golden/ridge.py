@@ -1,0 +1,46 @@
+"""Writes ridge.json: what scikit-learn's Ridge makes of the same rows. Needs numpy and scikit-learn."""
+import json
+import numpy as np
+from sklearn.linear_model import Ridge
+
+rng = np.random.default_rng(1)
+n, groups = 90, 2
+x = np.round(rng.normal(size=(n, 3)) * [1, 10, 0.1] + [0, 50, 2], 4).astype(np.float32)
+x[rng.random((n, 3)) < 0.08] = np.nan
+day = rng.integers(0, 4, n)
+group = np.arange(n) % groups
+z = np.round(0.5 * np.nan_to_num(x[:, 0]) + 0.2 * day - 0.3 * group + rng.normal(size=n) * 0.3, 4)
+z[5] = 9.0  # an outlier that the clip must bend
+weight = np.round(0.5 + rng.random(n), 3)
+x64 = x.astype(np.float64)
+
+
+def design(clip):
+    columns = []
+    for j in range(3):
+        c = x64[:, j]
+        if clip:
+            c = np.clip(c, *np.nanquantile(c, [clip, 1 - clip]))
+        c = (c - np.nanmean(c)) / np.nanstd(c)
+        columns.append(np.nan_to_num(c))
+    for code in range(4):
+        c = (day == code) * 1.0
+        columns.append((c - c.mean()) / c.std())
+    return np.stack(columns, 1)
+
+
+cases = []
+for alpha, clip, weighted in [(30.0, 0.0, False), (3.0, 0.05, True), (0.1, 0.005, True)]:
+    X, p = design(clip), np.zeros(n)
+    for g in range(groups):
+        k = group == g
+        t = np.clip(z[k], *np.quantile(z[k], [clip, 1 - clip])) if clip else z[k]
+        m = Ridge(alpha=alpha, solver="cholesky").fit(X[k], t, sample_weight=weight[k] if weighted else None)
+        p[k] = m.predict(X[k])
+    cases.append(dict(alpha=alpha, clip=clip, weighted=weighted, forecast=[round(v, 12) for v in p]))
+
+null = lambda a: [None if np.isnan(v) else float(v) for v in a]
+json.dump(
+    dict(columns=[null(x64[:, j]) for j in range(3)], day=day.tolist(), group=group.tolist(), target=z.tolist(), weight=weight.tolist(), cases=cases),
+    open("ridge.json", "w"),
+)
