@@ -1,0 +1,148 @@
+import { type Fields, pack, unpack } from "../container.ts";
+import { ForecastError } from "../errors.ts";
+import type { Matrix } from "../matrix.ts";
+import { type InputParts, Inputs } from "./inputs.ts";
+import { checkHidden } from "./options.ts";
+import { Predictor } from "./predictor.ts";
+import { Shape } from "./shape.ts";
+
+const KIND = "network";
+
+/** All that a fitted network is. */
+export interface NetworkParts {
+  readonly inputs: InputParts;
+  readonly hidden: readonly number[];
+  readonly outputs: number;
+  /** Outputs are multiplied by `scale`, then `center` is added. */
+  readonly center: number;
+  readonly scale: number;
+  /** laid out as `Shape` says */
+  readonly parameters: Float32Array;
+}
+
+/** A fitted network; immutable. */
+export class Network {
+  readonly #parts: NetworkParts;
+  readonly #inputs: Inputs;
+  #predictor: Predictor | undefined;
+
+  constructor(parts: NetworkParts) {
+    this.#parts = parts;
+    this.#inputs = new Inputs(parts.inputs);
+  }
+
+  /** Columns it was fitted on, in order. */
+  get names(): readonly string[] {
+    return this.#parts.inputs.names;
+  }
+
+  /** How many columns `predict` gives: one, or one per quantile level. */
+  get outputs(): number {
+    return this.#parts.outputs;
+  }
+
+  /**
+   * Predictions in units of the label, one column per output. A missing number counts as the mean, a category that is
+   * missing or was not seen as none; a number beyond 4 standard deviations as that, so that predictions are bounded.
+   * Quantiles of one row may cross.
+   *
+   * @throws ForecastError `shape` unless the columns are those it was fitted on
+   */
+  predict(matrix: Matrix): Float64Array[] {
+    this.#inputs.check(matrix);
+    this.#predictor ??= new Predictor(this.#parts, this.#inputs);
+    return this.#predictor.predict(matrix);
+  }
+
+  /** The same network gives the same bytes. */
+  toBytes(): Uint8Array {
+    const { inputs, hidden, outputs, center, scale, parameters } = this.#parts;
+    const { names, categorical, means, factors, categories } = inputs;
+    return pack(
+      KIND,
+      {
+        names,
+        categorical,
+        categories: categories.map((codes) => ({ codes: [...codes] })),
+        hidden,
+        outputs,
+        center,
+        scale,
+      },
+      [bytesOf(means), bytesOf(factors), bytesOf(parameters)],
+    );
+  }
+
+  /** @throws ForecastError `bytes` on anything `toBytes` cannot have written */
+  static fromBytes(bytes: Uint8Array): Network {
+    const { fields, sections } = unpack(bytes, KIND);
+    const [means, factors, parameters] = sections;
+    if (sections.length !== 3) throw new ForecastError("bytes", `${sections.length} sections, expected 3`);
+    const names = fields.strings("names");
+    const categorical = fields.strings("categorical");
+    const categories = fields.objects("categories").map((entry) => readCodes(entry));
+    if (new Set(names).size !== names.length || names.length === 0) {
+      throw new ForecastError("bytes", "the names of the columns are not distinct");
+    }
+    if (names.filter((name) => categorical.includes(name)).join("\n") !== categorical.join("\n")) {
+      throw new ForecastError("bytes", "the categorical columns are not among the columns");
+    }
+    if (categories.length !== categorical.length) {
+      throw new ForecastError(
+        "bytes",
+        `${categories.length} lists of categories for ${categorical.length} columns`,
+      );
+    }
+    const numeric = names.length - categorical.length;
+    const hidden = fields.numbers("hidden");
+    checkHidden(hidden, "bytes");
+    const outputs = fields.number("outputs");
+    if (!Number.isInteger(outputs) || outputs < 1 || outputs > 64) {
+      throw new ForecastError("bytes", `${outputs} outputs, expected 1 to 64`);
+    }
+    const scale = fields.number("scale");
+    if (!(scale > 0)) throw new ForecastError("bytes", `scale ${scale}, expected above 0`);
+    const count = categories.reduce((sum, codes) => sum + codes.length, 0);
+    return new Network({
+      inputs: {
+        names,
+        categorical,
+        categories,
+        means: new Float64Array(numbers(means!, 8, numeric)),
+        factors: new Float64Array(numbers(factors!, 8, numeric)),
+      },
+      hidden,
+      outputs,
+      center: fields.number("center"),
+      scale,
+      parameters: new Float32Array(numbers(parameters!, 4, new Shape(numeric, count, hidden, outputs).size)),
+    }).#finite();
+  }
+
+  #finite(): this {
+    const { inputs, parameters } = this.#parts;
+    for (const values of [inputs.means, inputs.factors, parameters]) {
+      if (!values.every(Number.isFinite)) throw new ForecastError("bytes", "a parameter is not finite");
+    }
+    return this;
+  }
+}
+
+function bytesOf(values: Float64Array | Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}
+
+function numbers(section: Uint8Array, size: number, count: number): ArrayBuffer {
+  if (section.length !== size * count) {
+    throw new ForecastError("bytes", `a section of ${section.length} bytes, expected ${size * count}`);
+  }
+  return section.slice().buffer;
+}
+
+function readCodes(entry: Fields): Float64Array {
+  const codes = Float64Array.from(entry.numbers("codes"));
+  if (!codes.every((code, k) => Number.isInteger(code) && code >= 0 && (k === 0 || code > codes[k - 1]!))) {
+    throw new ForecastError("bytes", "categories are not ascending whole numbers");
+  }
+  return codes;
+}
