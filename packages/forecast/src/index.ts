@@ -6,6 +6,13 @@ export {
   DEFAULT_BINARY_TREES,
   fitBinary,
 } from "./binary-forecaster.ts";
+export type { CrossedTerm } from "./crossed-design.ts";
+export {
+  CrossedRidge,
+  type CrossedRidgeOptions,
+  type CrossedRows,
+  fitCrossedRidge,
+} from "./crossed-ridge.ts";
 export { DEFAULT_TREES, type DirectOptions, fitDirect, type QuantityRows } from "./direct-fit.ts";
 export { DirectForecaster, type ForecastRows, type Forecasts } from "./direct-forecaster.ts";
 export { ForecastError, type ForecastErrorCode } from "./errors.ts";
