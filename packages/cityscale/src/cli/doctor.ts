@@ -195,7 +195,8 @@ async function sources(city: City, config: Config): Promise<Finding[]> {
           signal,
         })) {
           rows = page.parts.reduce(
-            (sum, part) => sum + ("rows" in part ? part.rows.length : part.validAt.length),
+            (sum, part) =>
+              sum + ("rows" in part ? part.rows.length : "validAt" in part ? part.validAt.length : 0),
             0,
           );
           break;

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { parseDuration } from "./duration.ts";
 import { createGrid, type Grid } from "./grid.ts";
-import { isTimeZone } from "./local-time.ts";
+import { dayOfDate, isTimeZone, startOfLocalDay } from "./local-time.ts";
+import type { Absence } from "./vocabulary.ts";
 
 const id = z
   .string()
@@ -26,7 +27,10 @@ const contractSchema = z.strictObject({
   max: z.number().default(1_000_000),
   /** Counts are whole numbers unless this is false. */
   integer: z.boolean().default(true),
-  /** Zeros in a row from which a counter is taken as dead: later zeros are read as missing; 24h, or 7d for daily steps. */
+  /**
+   * Zeros in a row from which a counter is taken as dead: later zeros are read as missing; 24h, or 7d for daily
+   * steps, or 60d for a log.
+   */
   stuckZeros: duration.optional(),
   /** Age of the newest row, beyond the publication lag, from which `quality` complains. */
   freshness: duration.default("6h"),
@@ -35,10 +39,33 @@ const contractSchema = z.strictObject({
 });
 
 const measureSchema = z.strictObject({
-  kind: z.enum(["flow"]),
+  kind: z.enum(["flow", "log"]),
   from: z.string(),
-  absence: z.enum(["missing"]).default("missing"),
+  /** What an absent row means; `zeroWhenComplete` for a log, else `missing`. */
+  absence: z.enum(["missing", "zeroWhenComplete"]).optional(),
   contract: contractSchema.prefault({}),
+});
+
+const maskSchema = z.strictObject({
+  /** Local days, `2024-02-12`, or periods with both ends, `2023-11-26/2023-11-27`. */
+  days: z
+    .array(
+      z.string().refine((text) => {
+        try {
+          return periodOfDays(text).first <= periodOfDays(text).last;
+        } catch {
+          return false;
+        }
+      }, "write a day such as 2024-02-12 or a period such as 2023-11-26/2023-11-27"),
+    )
+    .min(1),
+  reason: z.string().min(1),
+  /** Every measure when left out. */
+  measure: z.string().optional(),
+  /** Ids; every entity when left out. */
+  entities: z.array(z.string().min(1)).min(1).optional(),
+  /** First local day whose forecasts know of it; earlier ones saw the values. Never seen when left out. */
+  knownFrom: z.iso.date().optional(),
 });
 
 const featureSchema = z.strictObject({
@@ -55,6 +82,8 @@ const targetSchema = z.strictObject({
   horizon: duration.optional(),
   /** Added to counts before logarithms, in counts per step: small counts weigh less the larger it is. */
   offset: z.number().positive().default(5),
+  /** Which errors count: `absolute` ones, in counts (WAPE), or `relative` ones, in their logarithms (RMSLE). */
+  errors: z.enum(["absolute", "relative"]).default("absolute"),
   schedule: z
     .strictObject({ ingest: cron.optional(), forecast: cron.optional(), review: cron.optional() })
     .prefault({}),
@@ -90,6 +119,8 @@ const citySchema = z.strictObject({
   sources: z.record(z.string(), sourceSchema),
   measures: z.record(z.string(), measureSchema),
   targets: z.record(z.string(), targetSchema),
+  /** Values known to be wrong, e.g. of half-loaded days: missing for features, training and scores. */
+  masks: z.array(maskSchema).default([]),
   /** Shown wherever the data are. */
   attribution: z
     .array(z.strictObject({ publisher: z.string(), licence: z.string(), url: z.url().optional() }))
@@ -98,12 +129,25 @@ const citySchema = z.strictObject({
 
 export type SourceDeclaration = z.output<typeof sourceSchema>;
 export type CityDeclaration = z.input<typeof citySchema>;
-export interface Measure extends Omit<z.output<typeof measureSchema>, "contract"> {
+export interface Measure extends Omit<z.output<typeof measureSchema>, "contract" | "absence"> {
   readonly contract: Contract;
+  readonly absence: Absence;
 }
 /** A contract with everything that defaults fill in. */
 export interface Contract extends z.output<typeof contractSchema> {
   readonly stuckZeros: string;
+}
+/** Values of one measure that count as missing. Instants in ms UTC. */
+export interface Mask {
+  readonly measure: string;
+  /** Null for every entity. */
+  readonly entity: string | null;
+  readonly from: number;
+  /** Exclusive. */
+  readonly until: number;
+  /** Origins before it saw the values; 0 when nobody did. */
+  readonly knownAt: number;
+  readonly reason: string;
 }
 export type FeatureDeclaration = z.output<typeof featureSchema>;
 export type GateBounds = z.output<typeof bounds>;
@@ -164,8 +208,10 @@ export function defineCity(declaration: CityDeclaration): City {
   const measures: Record<string, Measure> = {};
   for (const [name, measure] of Object.entries(city.measures)) {
     // A day of no counts is no dead counter yet where a step is a day.
-    const stuckZeros = measure.contract.stuckZeros ?? (stepMs >= 86_400_000 ? "7d" : "24h");
-    measures[name] = { ...measure, contract: { ...measure.contract, stuckZeros } };
+    const counter = stepMs >= 86_400_000 ? "7d" : "24h";
+    const stuckZeros = measure.contract.stuckZeros ?? (measure.kind === "log" ? "60d" : counter);
+    const absence = measure.absence ?? (measure.kind === "log" ? "zeroWhenComplete" : "missing");
+    measures[name] = { ...measure, absence, contract: { ...measure.contract, stuckZeros } };
     if (!(measure.from in city.sources)) {
       problems.push(`measures.${name}.from: there is no source "${measure.from}"`);
     }
@@ -193,8 +239,40 @@ export function defineCity(declaration: CityDeclaration): City {
     };
   }
   if (Object.keys(targets).length === 0) problems.push("targets: declare at least one");
+  for (const [i, { measure }] of city.masks.entries()) {
+    if (measure !== undefined && !(measure in city.measures))
+      problems.push(`masks.${i}.measure: there is no measure "${measure}"`);
+  }
   if (problems.length > 0 || !grid) throw new CityError(cityId, problems);
   return { ...city, measures, targets, stepMs, grid, declaration };
+}
+
+/** The masks that a city declares, one for each measure, entity and period. */
+export function masksOf(city: City): Mask[] {
+  const at = (day: number) => startOfLocalDay(city.timeZone, day);
+  return city.masks.flatMap((mask) =>
+    mask.days.flatMap((days) => {
+      const { first, last } = periodOfDays(days);
+      const measures = mask.measure === undefined ? Object.keys(city.measures) : [mask.measure];
+      return measures.flatMap((measure) =>
+        (mask.entities ?? [null]).map((entity) => ({
+          measure,
+          entity,
+          from: at(first),
+          until: at(last + 1),
+          knownAt: mask.knownFrom === undefined ? 0 : at(dayOfDate(mask.knownFrom)),
+          reason: mask.reason,
+        })),
+      );
+    }),
+  );
+}
+
+/** First and last day numbers of `2024-02-12` or `2023-11-26/2023-11-27`. Throws RangeError on anything else. */
+function periodOfDays(text: string): { first: number; last: number } {
+  const [first, last = first, ...more] = text.split("/");
+  if (more.length > 0) throw new RangeError(`"${text}" has more than two dates`);
+  return { first: dayOfDate(first!), last: dayOfDate(last!) };
 }
 
 /** Steps of zeros in a row from which a measure's counter is taken as dead; at least one. */

@@ -13,11 +13,41 @@ export interface ObservationPage {
   readonly publishedAt?: Float64Array;
 }
 
+/** Single records as columns; the lake counts them by entity and step. */
+export interface LogPage {
+  readonly stream: "log";
+  readonly measure: string;
+  /** The publisher's id of each record: a record that comes again replaces its earlier self. No line breaks. */
+  readonly key: readonly string[];
+  readonly entity: readonly string[];
+  /** When it happened, ms UTC; anywhere within its step. */
+  readonly at: Float64Array;
+}
+
+/**
+ * Says that a source has delivered all there is of the steps in [from, to): a step without a row had nothing to
+ * count. The counts of the range must be in the same page, the records of its log in this page or before it.
+ */
+export interface CompletePage {
+  readonly stream: "complete";
+  readonly measure: string;
+  /** Starts of steps, ms UTC; `to` is exclusive. */
+  readonly from: number;
+  readonly to: number;
+  /**
+   * Every record of the range has been delivered since this instant of the city's clock: others are gone. Null when
+   * only changed ones were.
+   */
+  readonly wholeSince: number | null;
+}
+
 /** Hourly weather as columns in the units of `weatherVariables`; NaN = not given. */
 export interface WeatherPage {
   readonly stream: "weather";
   /** When the forecast was issued, ms UTC; null = observed (analysis). */
   readonly issuedAt: number | null;
+  /** When an archived forecast could first be read, ms UTC; `issuedAt` when left out. */
+  readonly publishedAt?: number;
   readonly validAt: Float64Array;
   readonly values: Partial<Record<WeatherVariable, Float64Array>>;
 }
@@ -37,7 +67,14 @@ export interface EventPage {
   readonly rows: readonly CityEvent[];
 }
 
-export type StreamPage = ObservationPage | WeatherPage | EntityPage | HolidayPage | EventPage;
+export type StreamPage =
+  | ObservationPage
+  | LogPage
+  | CompletePage
+  | WeatherPage
+  | EntityPage
+  | HolidayPage
+  | EventPage;
 
 /** A row that could not be read, kept as received so that nothing is dropped in silence. */
 export interface RejectedRow {

@@ -3,11 +3,14 @@
  * Instants are milliseconds since the epoch (UTC) unless a name says otherwise.
  */
 
-/** `flow`: a count per step. (`level` and `log` measures join here when their sources do.) */
-export type MeasureKind = "flow";
+/** `flow`: a count per step; `log`: single records, which are counted. (`level` joins here when its source does.) */
+export type MeasureKind = "flow" | "log";
 
-/** What an absent row means: nothing is known. (`zeroWhenComplete` joins here with `log` measures.) */
-export type Absence = "missing";
+/**
+ * What an absent row means: nothing is known (`missing`), or that there was nothing to count, once the source has
+ * said that the step is complete (`zeroWhenComplete`).
+ */
+export type Absence = "missing" | "zeroWhenComplete";
 
 /**
  * How a row's `knownAt` came about: `observed` = the row was new when we polled, `published` = the
@@ -19,7 +22,7 @@ export type KnownBasis = "observed" | "published" | "assumed";
 export type WeatherBasis = "issued" | "observed" | "none";
 
 /** What a source can deliver. One source may deliver several streams. */
-export type Stream = "observations" | "entities" | "weather" | "holidays" | "events";
+export type Stream = "observations" | "log" | "complete" | "entities" | "weather" | "holidays" | "events";
 
 /** The thing forecast: a counter, sensor or station. */
 export interface Entity {

@@ -46,6 +46,24 @@ async function numberOf(
   return e;
 }
 
+/** Numbers of the entities of some rows, new ones included; NaN where there is no id. */
+export async function entityColumn(
+  connection: Connection,
+  numbers: EntityNumbers,
+  entities: readonly string[],
+  arrival: Arrival,
+): Promise<Float64Array> {
+  const e = new Float64Array(entities.length);
+  for (let i = 0; i < e.length; i++) {
+    const entity = entities[i]!;
+    e[i] =
+      entity === ""
+        ? Number.NaN
+        : (numbers.get(entity) ?? (await numberOf(connection, numbers, entity, arrival.arrivedAt)));
+  }
+  return e;
+}
+
 export async function appendObservations(
   connection: Connection,
   numbers: EntityNumbers,
@@ -54,14 +72,7 @@ export async function appendObservations(
   firstSeq: number,
 ): Promise<number> {
   const rows = page.validAt.length;
-  const e = new Float64Array(rows);
-  for (let i = 0; i < rows; i++) {
-    const entity = page.entity[i]!;
-    e[i] =
-      entity === ""
-        ? Number.NaN
-        : (numbers.get(entity) ?? (await numberOf(connection, numbers, entity, arrival.arrivedAt)));
-  }
+  const e = await entityColumn(connection, numbers, page.entity, arrival);
   const seq = Float64Array.from({ length: rows }, (_, i) => firstSeq + i);
   const published = page.publishedAt ?? new Float64Array(rows).fill(Number.NaN);
   await connection.run(
@@ -207,10 +218,11 @@ export async function mergeWeather(
     "SELECT min(issued_at) AS issued FROM weather WHERE issued_at IS NOT NULL",
   );
   const history = arrival.firstRead || (oldest?.issued != null && issued <= oldest.issued);
-  const published = history && issued + arrival.lagMs <= arrival.firstReadAt;
+  const readable = Math.round(page.publishedAt ?? issued);
+  const published = history && readable + arrival.lagMs <= arrival.firstReadAt;
   return connection.run(
     `INSERT INTO weather
-     SELECT p.valid_at, ${issued}, ${published ? issued : arrived}, '${published ? "published" : "observed"}', ${values}
+     SELECT p.valid_at, ${issued}, ${published ? readable : arrived}, '${published ? "published" : "observed"}', ${values}
      FROM (SELECT DISTINCT ON (valid_at) * FROM weather_page WHERE (${anyValue})) p
      WHERE NOT EXISTS (FROM weather w WHERE w.issued_at = ${issued} AND w.valid_at = p.valid_at)`,
   );

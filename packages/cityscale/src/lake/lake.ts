@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { CityScaleError, type Clock, type Log } from "../core/index.ts";
-import type { City, Page } from "../domain/index.ts";
+import { type City, masksOf, type Page } from "../domain/index.ts";
 import {
   type Arrival,
   appendObservations,
@@ -13,6 +13,7 @@ import {
   mergeWeather,
 } from "./append.ts";
 import { type Connection, type Engine, openEngine } from "./duckdb.ts";
+import { appendComplete, appendLog } from "./log.ts";
 import { type MergeReport, mergeObservations } from "./merge.ts";
 import { migrations } from "./schema.ts";
 import { extendSteps } from "./steps.ts";
@@ -100,6 +101,7 @@ export class Lake {
     const writer = await engine.connect();
     try {
       await upgrade(writer, options.path);
+      await writer.transaction(() => declareMasks(writer, options.city));
       const numbers: EntityNumbers = new Map();
       for (const row of await writer.rows<{ entity: string; e: number }>(
         "SELECT entity, e FROM entities ORDER BY e",
@@ -107,8 +109,8 @@ export class Lake {
         numbers.set(row.entity, row.e);
       }
       const state = await writer.first<{ seq: number; poll: number }>(
-        `SELECT greatest(COALESCE(max(seq), 0), (SELECT COALESCE(max(seq), 0) FROM merged)) AS seq, COALESCE(max(poll), 0) AS poll
-         FROM raw_observations`,
+        `SELECT COALESCE(max(seq), 0) AS seq, COALESCE(max(poll), 0) AS poll FROM (
+           SELECT seq, poll FROM raw_observations UNION ALL SELECT seq, poll FROM raw_log UNION ALL SELECT seq, 0 FROM merged)`,
       );
       return new Lake(options, engine, writer, { numbers, seq: state!.seq, poll: state!.poll });
     } catch (error) {
@@ -262,11 +264,19 @@ export class Lake {
       lagMs: this.#options.lagMs.get(source) ?? 0,
     };
     let rows = 0;
+    const pageSeq = this.#seq;
     for (const part of page.parts) {
       switch (part.stream) {
         case "observations":
           rows += await appendObservations(connection, this.#numbers, part, arrival, this.#seq + 1);
           this.#seq += part.validAt.length;
+          break;
+        case "log":
+          rows += await appendLog(connection, this.city, this.#numbers, part, arrival, this.#seq + 1);
+          this.#seq += part.at.length;
+          break;
+        case "complete":
+          this.#seq += await appendComplete(connection, this.city, part, arrival, pageSeq, this.#seq);
           break;
         case "weather":
           rows += await mergeWeather(connection, part, arrival);
@@ -313,6 +323,25 @@ export class Lake {
     await this.#tail;
     this.#writer[Symbol.dispose]();
     this.#engine.close();
+  }
+}
+
+/** The author of the annotations that come from the city's file. */
+const cityFile = "city file";
+
+/** Brings the masks of the city's file into the annotations, in place of those it had before. */
+async function declareMasks(connection: Connection, city: City): Promise<void> {
+  await connection.run("DELETE FROM annotations WHERE author = ?", [cityFile]);
+  for (const mask of masksOf(city)) {
+    await connection.run("INSERT INTO annotations VALUES ('mask', ?, ?, ?, ?, ?, ?, ?)", [
+      mask.measure,
+      mask.entity,
+      big(mask.from),
+      big(mask.until),
+      big(mask.knownAt),
+      mask.reason,
+      cityFile,
+    ]);
   }
 }
 

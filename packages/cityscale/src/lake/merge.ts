@@ -30,7 +30,7 @@ const earliest = Date.UTC(1990, 0, 1);
 
 /**
  * Brings raw observations that came since the last merge into the clean tables, poll by poll, each in one
- * transaction: contract, quarantine, duplicates, corrections to `revisions`, and the watermark.
+ * transaction: contract, quarantine, duplicates, corrections to `clean_revisions`, and the watermark.
  * @param lagMs publication lag by source name
  */
 export async function mergeObservations(
@@ -123,7 +123,7 @@ async function mergePoll(
   // lies before all that was there. Other old rows are late: nobody saw them before they came.
   const history = `o.t IS NULL AND r.end_at + ${lag} <= COALESCE(c.first_read_at, 0) AND (
           c.first_success_at IS NULL OR r.arrived_at <= c.first_success_at
-          OR r.t < (SELECT min(t) FROM observations WHERE measure = ${literal(measure)}))`;
+          OR r.t < (SELECT min(t) FROM clean_observations WHERE measure = ${literal(measure)}))`;
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE incoming AS
     SELECT r.seq, r.e, r.t, r.value, r.ingested_at, o.value AS old_value, o.known_at AS old_known_at, o.basis AS old_basis,
@@ -140,7 +140,7 @@ async function mergePoll(
       END AS basis,
       CASE WHEN o.t IS NULL THEN 'new' WHEN o.value = r.value THEN 'same' ELSE 'changed' END AS state
     FROM ranked r
-    LEFT JOIN (SELECT * FROM observations WHERE measure = ${literal(measure)}) o USING (e, t)
+    LEFT JOIN (SELECT * FROM clean_observations WHERE measure = ${literal(measure)}) o USING (e, t)
     LEFT JOIN cursors c ON c.source = r.source
     WHERE r.rank = 1`);
   const counts = await connection.first<{
@@ -156,15 +156,15 @@ async function mergePoll(
     FROM incoming`);
   if (counts!.changed > 0) {
     await connection.run(`
-      INSERT INTO revisions
+      INSERT INTO clean_revisions
       SELECT ${literal(measure)}, e, t, old_value, old_known_at, known_at, old_basis FROM incoming WHERE state = 'changed'`);
     await connection.run(`
-      UPDATE observations o SET value = i.value, known_at = i.known_at, basis = i.basis, ingested_at = i.ingested_at
+      UPDATE clean_observations o SET value = i.value, known_at = i.known_at, basis = i.basis, ingested_at = i.ingested_at
       FROM incoming i
       WHERE i.state = 'changed' AND o.measure = ${literal(measure)} AND o.e = i.e AND o.t = i.t`);
   }
   await connection.run(`
-    INSERT INTO observations
+    INSERT INTO clean_observations
     SELECT ${literal(measure)}, e, t, value, known_at, basis, ingested_at FROM incoming WHERE state = 'new' ORDER BY e, t`);
   // Rows that were read again to catch late ones, and say the same, need not be kept twice.
   const repeated = await connection.run(`

@@ -55,4 +55,38 @@ export const migrations: readonly string[] = [
   ALTER TABLE cursors ADD COLUMN first_success_at BIGINT;
   UPDATE cursors SET first_success_at = last_success_at;
   `,
+  // Logs of single records, and statements about data. What is masked stays in the clean tables; who reads
+  // `observations` and `revisions` finds it missing from the instant on at which the mask was known.
+  `
+  CREATE TABLE raw_log (
+    seq BIGINT, poll INTEGER, source VARCHAR, measure VARCHAR, key VARCHAR, e INTEGER, happened_at BIGINT,
+    arrived_at BIGINT, ingested_at BIGINT
+  );
+  CREATE TABLE log_records (
+    source VARCHAR, measure VARCHAR, key VARCHAR, e INTEGER, happened_at BIGINT, t INTEGER, arrived_at BIGINT
+  );
+  CREATE TABLE log_uncounted (source VARCHAR, measure VARCHAR, e INTEGER, t INTEGER);
+  CREATE TABLE annotations (
+    kind VARCHAR, measure VARCHAR, entity VARCHAR, from_at BIGINT, until_at BIGINT, known_at BIGINT,
+    reason VARCHAR, author VARCHAR
+  );
+  ALTER TABLE observations RENAME TO clean_observations;
+  ALTER TABLE revisions RENAME TO clean_revisions;
+  CREATE VIEW masked AS
+    SELECT a.measure, n.e, s.t, min(a.known_at) AS masked_at
+    FROM annotations a JOIN entities n ON a.entity IS NULL OR a.entity = n.entity
+      JOIN steps s ON s.start_at >= a.from_at AND s.start_at < a.until_at
+    WHERE a.kind = 'mask' GROUP BY ALL;
+  CREATE VIEW observations AS
+    SELECT o.measure, o.e, o.t, CASE WHEN m.t IS NULL THEN o.value END AS value,
+      CASE WHEN m.t IS NULL THEN o.known_at ELSE greatest(o.known_at, m.masked_at) END AS known_at, o.basis, o.ingested_at
+    FROM clean_observations o LEFT JOIN masked m ON m.measure = o.measure AND m.e = o.e AND m.t = o.t;
+  CREATE VIEW revisions AS
+    SELECT r.measure, r.e, r.t, r.value, r.known_from, least(r.known_to, COALESCE(m.masked_at, r.known_to)) AS known_to, r.basis
+    FROM clean_revisions r LEFT JOIN masked m ON m.measure = r.measure AND m.e = r.e AND m.t = r.t
+    WHERE m.t IS NULL OR r.known_from < m.masked_at
+    UNION ALL
+    SELECT o.measure, o.e, o.t, o.value, o.known_at, m.masked_at, o.basis
+    FROM clean_observations o JOIN masked m ON m.measure = o.measure AND m.e = o.e AND m.t = o.t AND m.masked_at > o.known_at;
+  `,
 ];

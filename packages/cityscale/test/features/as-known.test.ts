@@ -130,7 +130,7 @@ describe("in one awkward world", () => {
     const known = Math.floor(origin);
     await undone(async (connection) => {
       const gone = [
-        `observations WHERE t >= ${city.grid.stepAt(origin - lagMs)}`,
+        `clean_observations WHERE t >= ${city.grid.stepAt(origin - lagMs)}`,
         `weather WHERE known_at > ${known}`,
         `events WHERE known_at > ${known}`,
       ];
@@ -144,8 +144,8 @@ describe("in one awkward world", () => {
     const { city, lagMs, seen } = world;
     const columns = new Set<string>();
     await undone(async (connection) => {
-      await connection.run("UPDATE observations SET known_at = 0");
-      await connection.run("DELETE FROM revisions");
+      await connection.run("UPDATE clean_observations SET known_at = 0");
+      await connection.run("DELETE FROM clean_revisions");
       await connection.run(
         "DELETE FROM events x WHERE known_at < (SELECT max(known_at) FROM events y WHERE y.id = x.id)",
       );

@@ -89,7 +89,7 @@ describe("exports", () => {
           entity,
         ]);
         await connection.run(
-          `INSERT INTO observations SELECT measure, ${1000 + i}, t, 1, known_at, basis, ingested_at FROM observations WHERE e = 0 ORDER BY t LIMIT 1`,
+          `INSERT INTO clean_observations SELECT measure, ${1000 + i}, t, 1, known_at, basis, ingested_at FROM observations WHERE e = 0 ORDER BY t LIMIT 1`,
         );
       }
     });
@@ -110,7 +110,7 @@ describe("exports", () => {
     } finally {
       await lake.write(async (connection) => {
         await connection.run(
-          "DELETE FROM observations WHERE e >= 1000; DELETE FROM entities WHERE e >= 1000",
+          "DELETE FROM clean_observations WHERE e >= 1000; DELETE FROM entities WHERE e >= 1000",
         );
       });
     }

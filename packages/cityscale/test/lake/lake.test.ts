@@ -128,7 +128,7 @@ describe("a dataset version", () => {
       expect(other.id).toBe(first.id);
       await two.lake.write((connection) =>
         connection.run(
-          "UPDATE observations SET value = value + 1 WHERE t = (SELECT max(t) FROM observations)",
+          "UPDATE clean_observations SET value = value + 1 WHERE t = (SELECT max(t) FROM observations)",
         ),
       );
       expect((await exportVersion(two.lake, join(dir, "other"), two.at)).id).not.toBe(first.id);

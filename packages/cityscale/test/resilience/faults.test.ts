@@ -174,7 +174,7 @@ describe("whatever a publisher answers", () => {
       // An id that nobody knows makes an entity of its own: its rows are no others' loss.
       await town.runtime.lake.write(async (connection) => {
         await connection.run(
-          "DELETE FROM observations WHERE e IN (SELECT e FROM entities WHERE entity LIKE 'ZZ999%')",
+          "DELETE FROM clean_observations WHERE e IN (SELECT e FROM entities WHERE entity LIKE 'ZZ999%')",
         );
       });
       expect(await town.difference()).toBeNull();
