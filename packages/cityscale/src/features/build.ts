@@ -1,6 +1,7 @@
 import type { City } from "../domain/index.ts";
 import type { Connection } from "../lake/index.ts";
 import { buildCells } from "./cells.ts";
+import { byWeeks, columnsOf } from "./columns.ts";
 import { runCustom } from "./custom.ts";
 import { buildDays, buildEvents, buildWeather } from "./inputs.ts";
 import type { FeatureRequest } from "./request.ts";
@@ -125,10 +126,6 @@ async function buildOrigins(
       first_t::INTEGER AS first_t, last_t::INTEGER AS last_t, first_key::INTEGER AS first_key, last_key::INTEGER AS last_key FROM origins`);
 }
 
-/** Lookup of a value that is aligned with the target: only when its own step was known at the origin. */
-const known = (expression: string, days: number, spd: number) =>
-  `CASE WHEN w.key - ${days * spd} <= w.anchor_key THEN ${expression} END`;
-
 /** `row_keys`: a row for every entity, origin and lead, with the plain equality keys that everything joins on. */
 async function buildRowKeys(
   connection: Connection,
@@ -164,52 +161,8 @@ async function buildRowKeys(
 /** The statement that puts a view's columns together; runs the custom features on the way. */
 async function featuresSql(connection: Connection, view: FeatureView): Promise<string> {
   const spd = view.slotsPerDay;
-  const byWeeks = (name: (w: number) => string) =>
-    view.maxWeeksAhead === 1
-      ? name(1)
-      : `CASE w.weeks ${Array.from({ length: view.maxWeeksAhead }, (_, i) => `WHEN ${i + 1} THEN ${name(i + 1)}`).join(" ")} END`;
-  const ratio = (value: string) => `ln((${value} + ${view.offset}) / (w.s + ${view.offset}))`;
-  const columns: Record<string, string> = {
-    lead: "w.h",
-    slot: "w.slot",
-    weekday: "d.weekday",
-    day_of_month: "d.day_of_month",
-    day_of_year: "d.day_of_year",
-    holiday: "d.holiday::INTEGER",
-    holiday_tomorrow: "d.holiday_tomorrow::INTEGER",
-    holiday_yesterday: "d.holiday_yesterday::INTEGER",
-    holiday_name: "d.holiday_name",
-    school_holiday: "d.school::INTEGER",
-    days_to_christmas: "greatest(-30, least(15, d.from_christmas))",
-    entity: "w.e",
-    log_expectation: `ln(w.s + ${view.offset})`,
-    lat: "n.lat",
-    lon: "n.lon",
-    spread: `ln((${byWeeks((k) => `w.hi${k}`)} + ${view.offset}) / (${byWeeks((k) => `w.lo${k}`)} + ${view.offset}))`,
-    mean_4_weeks: ratio(byWeeks((k) => `w.m${k}`)),
-    y_day_1: known(ratio("w.y_day_1"), 1, spd),
-    level_plain_7d: "hi.level_plain_7d",
-    level_plain_28d: "hi.level_plain_28d",
-    volatility_28d: "hi.volatility_28d",
-    observed_share_7d: "hi.observed_share_7d",
-    city_day_1: known("cd.r", 1, spd),
-    r_year: "w.r_year",
-    r_year_week: "w.r_year_week",
-    sunday_like: ratio(byWeeks((k) => `w.sunday${k}`)),
-    r_last_holiday: `CASE WHEN d.last_same_holiday * ${spd} + w.slot <= w.anchor_key THEN lh.r END`,
-    origin_slot: "g.anchor_slot",
-    events_near: "ln(1 + ev.near)",
-    events_city: "ln(1 + ev.everywhere)",
-    event_start_soon: "ln(1 + ev.starting)",
-    event_end_recent: "ln(1 + ev.ending)",
-  };
-  for (const lag of view.dailyLags) columns[`r_day_${lag}`] = known(`w.r_day_${lag}`, lag, spd);
-  for (const lag of view.weeklyLags) columns[`y_week_${lag}`] = ratio(byWeeks((k) => `w.yw${lag + k - 1}`));
-  for (const { name } of view.levels) columns[`level_${name}`] = `hi."level_${name}"`;
-  for (const { name } of view.cityLevels) columns[`city_${name}`] = `ci."city_${name}"`;
-  for (const name of view.weatherColumns) columns[name] = `wx."${name}"`;
-  for (const feature of view.custom) columns[`x_${feature.name}`] = `x_${feature.name}."${feature.name}"`;
-
+  const weeks = (name: (w: number) => string) => byWeeks(view, name);
+  const columns = columnsOf(view);
   const customJoins = await runCustom(connection, view);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE holiday_cells AS
@@ -219,7 +172,7 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
   await connection.run("DROP TABLE cells; DROP TABLE targets");
   return `
     WITH rows_keyed AS (
-      SELECT w.*, k.* EXCLUDE (v, e, key), ${byWeeks((i) => `k.s${i}`)} AS s
+      SELECT w.*, k.* EXCLUDE (v, e, key), ${weeks((i) => `k.s${i}`)} AS s
       FROM row_keys w JOIN keyed k USING (v, e, key)
     ), events_seen AS (
       SELECT w."row", sum(x.attendance * x.nearness) FILTER (x.during) AS near, max(x.attendance) FILTER (x.during) AS everywhere,
@@ -228,10 +181,11 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
       GROUP BY w."row"
     )
     SELECT w."row", w.e AS row_e, w.o AS row_o, w.h AS row_h, w.t AS row_t, w.y AS row_y, w.dead::INTEGER AS row_dead, w.s AS row_s,
-      ${byWeeks((k) => `w.yw${k}`)} AS naive_week, ${byWeeks((k) => `w.m${k}`)} AS naive_mean,
-      ${byWeeks((k) => `w.nlo${k}`)} AS naive_low, ${byWeeks((k) => `w.nhi${k}`)} AS naive_high,
+      ${weeks((k) => `w.yw${k}`)} AS naive_week, ${weeks((k) => `w.m${k}`)} AS naive_mean,
+      ${weeks((k) => `w.median${k}`)} AS naive_median,
+      ${weeks((k) => `w.nlo${k}`)} AS naive_low, ${weeks((k) => `w.nhi${k}`)} AS naive_high,
       CASE WHEN wx.t IS NULL THEN NULL WHEN w.issue = -1 THEN 0 ELSE 1 END AS wx_issued, CASE WHEN wx.t IS NOT NULL THEN xi.issued_at END AS wx_issued_at,
-      ${view.columns.map((name) => `${columns[name]} AS "${name}"`).join(",\n      ")}
+      ${columns.map(({ name, sql }) => `${sql} AS "${name}"`).join(",\n      ")}
     FROM rows_keyed w
       JOIN days d ON d.day = w.day
       JOIN (SELECT o, anchor_key % ${spd} AS anchor_slot FROM origins) g ON g.o = w.o
@@ -259,6 +213,7 @@ async function readRows(connection: Connection, view: FeatureView, sql: string):
     "row_s",
     "naive_week",
     "naive_mean",
+    "naive_median",
     "naive_low",
     "naive_high",
     "wx_issued",
@@ -281,7 +236,7 @@ async function readRows(connection: Connection, view: FeatureView, sql: string):
     naive: {
       "last-week": get("naive_week"),
       "mean-4-weeks": get("naive_mean"),
-      "median-8-weeks": get("row_s"),
+      "median-8-weeks": get("naive_median"),
     },
     naiveLow: get("naive_low"),
     naiveHigh: get("naive_high"),

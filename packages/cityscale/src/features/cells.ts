@@ -17,6 +17,14 @@ const weeklyReach = (view: FeatureView) =>
 /** Weekly lags of which eight make an expectation, for any number of weeks ahead. */
 const expectationReach = (view: FeatureView) => 7 + view.maxWeeksAhead;
 
+/** Weekly lags that the columns of a target itself look at: its longest median, and the fading mean. */
+const targetReach = (view: FeatureView) =>
+  Math.max(expectationReach(view), Math.max(fadingWeeks, ...view.medianWeeks) + view.maxWeeksAhead - 1);
+
+/** The fading mean of logarithms: each week back weighs this much of the one after it. */
+const fading = 0.8;
+const fadingWeeks = 10;
+
 /**
  * Builds, entity by entity in passes of bounded size:
  * `cells` (v, e, t, key, fold, holiday, y, r): each step with its departure r = ln((y+c)/(S+c)) from its own expectation;
@@ -48,7 +56,8 @@ export async function buildCells(connection: Connection, view: FeatureView): Pro
 
 /**
  * What has to be computed. `asked`: origins under each variant; `wanted_keys`: places of targets;
- * `place_days`: local days that anything is read from, those `wanted` with their expectation, the others as its input;
+ * `place_days`: local days that anything is read from, those `wanted` with their expectation,
+ * those that are a `target`'s with all that it is compared with, the others as input;
  * `spans`: the life of each entity under each variant, cut into passes.
  */
 async function buildDomain(connection: Connection, view: FeatureView): Promise<void> {
@@ -63,24 +72,26 @@ async function buildDomain(connection: Connection, view: FeatureView): Promise<v
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE wanted_keys AS
     SELECT DISTINCT a.v, s.key FROM asked a JOIN steps s ON s.t BETWEEN a.first_t AND a.last_t`);
-  const series = (from: string, to: string) =>
-    `SELECT v, unnest(generate_series(${from}, ${to})) AS day FROM asked`;
+  const series = (from: string, to: string, target = false) =>
+    `SELECT v, unnest(generate_series(${from}, ${to})) AS day, ${target} AS target FROM asked`;
   // A custom feature may look at any day of `cells`.
   const everything = "(SELECT min(s.day) FROM life l JOIN steps s ON s.t = l.first_t)";
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE place_days AS
     WITH wanted AS (
-      SELECT DISTINCT v, CAST(day AS INTEGER) AS day FROM (
+      SELECT v, CAST(day AS INTEGER) AS day, bool_or(target) AS target FROM (
         ${series(view.custom.length > 0 ? everything : `anchor_day - ${historyDays}`, "last_day")}
         UNION ALL ${series("first_day - 368", "last_day - 360")}
+        UNION ALL ${series("first_day", "last_day", true)}
         UNION ALL
-        SELECT a.v, d.last_same_holiday FROM asked a JOIN days d ON d.day BETWEEN a.first_day AND a.last_day
-      ) WHERE day IS NOT NULL
+        SELECT a.v, d.last_same_holiday, false FROM asked a JOIN days d ON d.day BETWEEN a.first_day AND a.last_day
+      ) WHERE day IS NOT NULL GROUP BY ALL
     )
-    SELECT p.v, p.day, p.wanted, COALESCE(d.holiday, false) AS holiday
+    SELECT p.v, p.day, p.wanted, p.target, COALESCE(d.holiday, false) AS holiday
     FROM (
-      SELECT v, day - 7 * back AS day, bool_or(back = 0) AS wanted
-      FROM wanted CROSS JOIN (SELECT CAST(unnest(range(${expectationReach(view) + 1})) AS INTEGER) AS back) GROUP BY ALL
+      SELECT v, day - 7 * back AS day, bool_or(back = 0) AS wanted, bool_or(back = 0 AND target) AS target
+      FROM wanted CROSS JOIN (SELECT CAST(unnest(range(${targetReach(view) + 1})) AS INTEGER) AS back)
+      WHERE target OR back <= ${expectationReach(view)} GROUP BY ALL
     ) p LEFT JOIN days d USING (day)`);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE spans AS
@@ -142,30 +153,44 @@ async function buildLive(connection: Connection, view: FeatureView, pass: number
 
 /**
  * `expected`: a row for every wanted place, with s1..sW, the expectation from values at least 1..W weeks older: the
- * median of eight weeks; where those are empty the mean of the weeks 9 to 39 behind, then of the last 400 days.
+ * median of eight weeks (or the mean of their logarithms); where those are empty the mean of the weeks 9 to 39
+ * behind, then of the last 400 days. Places of targets also have other medians and the fading mean.
  */
 async function buildExpected(connection: Connection, view: FeatureView, pass: number): Promise<void> {
   const spd = view.slotsPerDay;
   const week = 7 * spd;
   const weeks = weeksOf(view);
-  const lags = Array.from({ length: expectationReach(view) }, (_, i) => i + 1);
-  const list = (from: number, count: number) =>
-    `[${lags
-      .slice(from - 1, from - 1 + count)
-      .map((j) => `ym${j}`)
-      .join(", ")}]`;
+  const c = view.offset;
+  const lags = Array.from({ length: targetReach(view) }, (_, i) => i + 1);
+  const span = (from: number, count: number) => lags.slice(from - 1, from - 1 + count);
+  const list = (from: number, count: number) => `[${span(from, count).map((j) => `ym${j}`)}]`;
+  // Of logarithms where the expectation is their mean.
+  const logs = view.expectation === "geometric-mean";
+  const scaled = (y: string) => (logs ? `ln(${y} + ${c})` : y);
+  const unscaled = (value: string) => (logs ? `exp(${value}) - ${c}` : value);
+  const ownMean = (w: number) =>
+    logs ? `exp(list_aggregate([${span(w, 8).map((j) => `ln(ym${j} + ${c})`)}], 'avg')) - ${c}` : `q${w}[3]`;
+  const fadingMean = (w: number) => {
+    const terms = span(w, fadingWeeks).map((j, k) => [j, fading ** k] as const);
+    const total = terms.map(([j, weight]) => `COALESCE(${weight} * ln(ym${j} + ${c}), 0)`).join(" + ");
+    return `(${total}) / nullif(${terms.map(([j, weight]) => `CASE WHEN ym${j} IS NULL THEN 0 ELSE ${weight} END`).join(" + ")}, 0)`;
+  };
+  const comparisons = weeks.flatMap((w) => [
+    ...view.medianWeeks.map((n) => [`med${n}_${w}`, `list_aggregate(${list(w, n)}, 'median')`] as const),
+    [`fade${w}`, fadingMean(w)] as const,
+  ]);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE ranked AS
     WITH places AS (
-      SELECT p.v, p.e, i.day * ${spd} + c.slot AS key, i.wanted, i.holiday
+      SELECT p.v, p.e, i.day * ${spd} + c.slot AS key, i.wanted, i.target, i.holiday
       FROM spans p JOIN place_days i ON i.v = p.v AND i.day BETWEEN p.first_day AND p.last_day
         CROSS JOIN (SELECT CAST(unnest(range(${spd})) AS INTEGER) AS slot) c
       WHERE p.pass = ${pass}
     ), valued AS (
-      SELECT p.v, p.e, p.key, p.wanted, l.y, CASE WHEN NOT p.holiday THEN l.y END AS ym
+      SELECT p.v, p.e, p.key, p.wanted, p.target, l.y, CASE WHEN NOT p.holiday THEN l.y END AS ym
       FROM places p LEFT JOIN (FROM live WHERE fold = 0) l USING (v, e, key)
     ), lagged AS (
-      SELECT v, e, key, wanted, y,
+      SELECT v, e, key, wanted, target, y,
         ${lags.map((j) => `lag(ym, ${j}) OVER same_place AS ym${j}`).join(", ")},
         ${weeklyReach(view)
           .map((j) => `lag(y, ${j}) OVER same_place AS yw${j}`)
@@ -175,7 +200,8 @@ async function buildExpected(connection: Connection, view: FeatureView, pass: nu
     SELECT v, e, key, y, ${weeklyReach(view)
       .map((j) => `yw${j}`)
       .join(", ")},
-      ${weeks.map((w) => `list_aggregate(${list(w, 8)}, 'quantile_cont', [0.1, 0.2, 0.5, 0.8, 0.9]) AS q${w}, list_aggregate(${list(w, 4)}, 'avg') AS m${w}`).join(", ")}
+      ${weeks.map((w) => `list_aggregate(${list(w, 8)}, 'quantile_cont', [0.1, 0.2, 0.5, 0.8, 0.9]) AS q${w}, list_aggregate(${list(w, 4)}, 'avg') AS m${w}, ${ownMean(w)} AS mean${w}`).join(", ")},
+      ${comparisons.map(([name, sql]) => `CASE WHEN target THEN ${sql} END AS ${name}`).join(",\n      ")}
     FROM lagged WHERE wanted`);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE empty AS
@@ -187,17 +213,17 @@ async function buildExpected(connection: Connection, view: FeatureView, pass: nu
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE expected AS
     WITH older AS (
-      SELECT m.v, m.e, m.key, m.w, avg(l.y) AS mean
+      SELECT m.v, m.e, m.key, m.w, avg(${scaled("l.y")}) AS mean
       FROM (SELECT *, unnest(range(w + 8, w + 39)) AS back FROM empty) m
         JOIN whole_life l ON l.v = m.v AND l.e = m.e AND l.key = m.key - m.back * ${week} AND l.fold = 0
         JOIN days d ON d.day = l.key // ${spd} AND NOT d.holiday
       GROUP BY ALL
     ), so_far AS (
-      SELECT v, e, key, sum(y) OVER life AS total, count(*) OVER life AS n
+      SELECT v, e, key, sum(${scaled("y")}) OVER life AS total, count(*) OVER life AS n
       FROM whole_life WHERE fold = 0
       WINDOW life AS (PARTITION BY v, e ORDER BY key ROWS UNBOUNDED PRECEDING)
     ), fallback AS (
-      SELECT m.v, m.e, m.key, m.w, COALESCE(o.mean, (n.total - COALESCE(f.total, 0)) / nullif(n.n - COALESCE(f.n, 0), 0)) AS s
+      SELECT m.v, m.e, m.key, m.w, ${unscaled("COALESCE(o.mean, (n.total - COALESCE(f.total, 0)) / nullif(n.n - COALESCE(f.n, 0), 0))")} AS s
       FROM (SELECT *, key - w * ${week} AS newest, key - ${400 * spd + 1} AS before FROM empty) m
         LEFT JOIN older o USING (v, e, key, w)
         ASOF LEFT JOIN so_far n ON n.v = m.v AND n.e = m.e AND n.key <= m.newest
@@ -206,8 +232,9 @@ async function buildExpected(connection: Connection, view: FeatureView, pass: nu
     SELECT r.v, r.e, r.key, r.y, ${weeklyReach(view)
       .map((j) => `yw${j}`)
       .join(", ")},
-      ${weeks.map((w) => `COALESCE(q${w}[3], f${w}.s) AS s${w}, q${w}[2] AS lo${w}, q${w}[4] AS hi${w}, m${w}, q${w}[1] AS nlo${w}, q${w}[5] AS nhi${w}`).join(", ")},
-      ln((r.y + ${view.offset}) / (COALESCE(q1[3], f1.s) + ${view.offset})) AS r
+      ${weeks.map((w) => `COALESCE(mean${w}, f${w}.s) AS s${w}, COALESCE(q${w}[3], f${w}.s) AS median${w}, q${w}[2] AS lo${w}, q${w}[4] AS hi${w}, m${w}, q${w}[1] AS nlo${w}, q${w}[5] AS nhi${w}`).join(", ")},
+      ${comparisons.map(([name]) => name).join(", ")},
+      ln((r.y + ${c}) / (COALESCE(mean1, f1.s) + ${c})) AS r
     FROM ranked r
       ${weeks.map((w) => `LEFT JOIN (FROM fallback WHERE w = ${w}) f${w} ON f${w}.v = r.v AND f${w}.e = r.e AND f${w}.key = r.key`).join("\n      ")}`);
   await connection.run("DROP TABLE ranked; DROP TABLE whole_life");
@@ -225,7 +252,7 @@ function keyedSql(view: FeatureView): string {
         ${weeksOf(view)
           .map(
             (w) =>
-              `s${w}, lo${w}, hi${w}, m${w}, nlo${w}, nhi${w}, lag(s${w}, CAST(1 + (key // ${spd} + 3) % 7 AS INTEGER)) OVER same_time AS sunday${w}`,
+              `s${w}, median${w}, lo${w}, hi${w}, m${w}, nlo${w}, nhi${w}, ${view.medianWeeks.map((n) => `med${n}_${w}, `).join("")}fade${w}, lag(s${w}, CAST(1 + (key // ${spd} + 3) % 7 AS INTEGER)) OVER same_time AS sunday${w}`,
           )
           .join(", ")},
         ${view.dailyLags.map((j) => `lag(r, ${j}) OVER same_time AS r_day_${j}`).join(", ")},

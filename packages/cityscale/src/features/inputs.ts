@@ -1,7 +1,8 @@
 import { dayOfDate } from "../domain/index.ts";
 import { type Connection, literal, weatherColumns } from "../lake/index.ts";
+import { weatherWithMemory } from "./columns.ts";
 import type { FeatureRequest } from "./request.ts";
-import { type FeatureView, weatherWithMemory } from "./view.ts";
+import type { FeatureView } from "./view.ts";
 
 /** `days`: the calendar of local days that the steps touch, with public and school holidays. */
 export async function buildDays(connection: Connection, request: FeatureRequest): Promise<void> {
@@ -14,21 +15,40 @@ export async function buildDays(connection: Connection, request: FeatureRequest)
       SELECT day, min(name) AS name FROM holidays WHERE kind = 'public' AND day NOT IN (${[-1, ...off].join(", ")}) GROUP BY day
       ${on.map((day) => `UNION SELECT ${day}, 'Declared holiday' WHERE NOT EXISTS (FROM holidays WHERE kind = 'public' AND day = ${day})`).join(" ")}
     ), span AS (
-      SELECT unnest(generate_series(min(day) - 8, max(day) + 8)) AS day FROM steps
+      -- As far as the longest window over days, that of the school holidays, looks.
+      SELECT unnest(generate_series(min(day) - 60, max(day) + 60)) AS day FROM steps
     ), named AS (
       SELECT s.day, DATE '1970-01-01' + CAST(s.day AS INTEGER) AS date, p.name,
         EXISTS (FROM holidays h WHERE h.kind = 'school' AND h.day = s.day) AS school
       FROM span s LEFT JOIN public p USING (day)
+    ), told AS (
+      SELECT *, name IS NOT NULL AS holiday, (day + 3) % 7 AS weekday,
+        -- A number made of the name alone: a model meets the same one in any year and any lake.
+        CASE WHEN name IS NULL THEN 0 ELSE 1 + ('0x' || substr(md5(name), 1, 6))::INTEGER % 4093 END AS holiday_name
+      FROM named
+    ), runs AS (
+      -- Days in a row of one sort have the same difference between the day and its number among the sort's days.
+      SELECT *, holiday OR weekday >= 5 AS off,
+        day - row_number() OVER (PARTITION BY holiday OR weekday >= 5 ORDER BY day) AS off_run,
+        day - row_number() OVER (PARTITION BY school ORDER BY day) AS school_run
+      FROM told
     )
-    SELECT day, date, name, name IS NOT NULL AS holiday, school,
-      -- A number made of the name alone: a model meets the same one in any year and any lake.
-      CASE WHEN name IS NULL THEN 0 ELSE 1 + ('0x' || substr(md5(name), 1, 6))::INTEGER % 4093 END AS holiday_name,
-      lead(name) OVER by_day IS NOT NULL AS holiday_tomorrow,
-      lag(name) OVER by_day IS NOT NULL AS holiday_yesterday,
-      (day + 3) % 7 AS weekday, day(date) AS day_of_month, dayofyear(date) AS day_of_year,
+    SELECT day, date, name, holiday, school, weekday, holiday_name,
+      lead(holiday_name) OVER by_day AS holiday_name_tomorrow, lag(holiday_name) OVER by_day AS holiday_name_yesterday,
+      COALESCE(lead(holiday) OVER by_day, false) AS holiday_tomorrow,
+      COALESCE(lag(holiday) OVER by_day, false) AS holiday_yesterday,
+      least(15, COALESCE(min(CASE WHEN holiday THEN day END) OVER (ORDER BY day ROWS BETWEEN CURRENT ROW AND 15 FOLLOWING) - day, 15)) AS days_to_holiday,
+      least(15, COALESCE(day - max(CASE WHEN holiday THEN day END) OVER (ORDER BY day ROWS BETWEEN 15 PRECEDING AND CURRENT ROW), 15)) AS days_since_holiday,
+      CASE WHEN off THEN count(*) OVER (PARTITION BY off, off_run) ELSE 0 END AS days_off,
+      NOT off AND (weekday = 4 AND COALESCE(lag(holiday) OVER by_day, false) OR weekday = 0 AND COALESCE(lead(holiday) OVER by_day, false)) AS bridge,
+      CASE WHEN school THEN least(45, row_number() OVER (PARTITION BY school, school_run ORDER BY day)) ELSE 0 END AS school_day,
+      CASE WHEN school THEN least(45, row_number() OVER (PARTITION BY school, school_run ORDER BY day DESC)) ELSE 0 END AS school_left,
+      COALESCE(lag(school, 7) OVER by_day, false) AS school_week_ago,
+      avg(school::INTEGER) OVER (ORDER BY day ROWS BETWEEN 56 PRECEDING AND 1 PRECEDING) AS school_share,
+      day(date) AS day_of_month, dayofyear(date) AS day_of_year,
       CASE WHEN month(date) >= 7 THEN date - make_date(year(date), 12, 25) ELSE date - make_date(year(date) - 1, 12, 25) END AS from_christmas,
       CASE WHEN name IS NOT NULL THEN lag(day) OVER (PARTITION BY name ORDER BY day) END AS last_same_holiday
-    FROM named WINDOW by_day AS (ORDER BY day)`);
+    FROM runs WINDOW by_day AS (ORDER BY day)`);
 }
 
 /**
@@ -82,19 +102,25 @@ export async function buildWeather(
     await connection.run(`
       UPDATE wx_steps SET ${sets.join(", ")} WHERE t >= (SELECT min(first_t) FROM origins)`);
   }
-  // Steps of a forecast's own days that lie before its issue are filled with what was observed by then.
+  // Steps of a forecast's own days, and of the day before, that lie before its issue are filled with what was
+  // observed by then.
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE wx_filled AS
+    SELECT issue, t, key, ${memory.join(", ")} FROM wx_steps
+    UNION ALL
+    SELECT d.issue, o.t, o.key, ${memory.map((name) => mean(name, "o")).join(", ")}
+    FROM (SELECT DISTINCT issue, key // ${spd} - unnest([0, 1]) AS day FROM wx_steps WHERE issue <> -1) d JOIN issues i USING (issue)
+      JOIN wx_observed o ON o.day = d.day AND o.known_at <= i.known_at
+      ANTI JOIN wx_steps x ON x.issue = d.issue AND x.t = o.t
+    GROUP BY d.issue, o.t, o.key`);
   const active = spd > 1 ? `WHERE (key % ${spd}) * 24 // ${spd} BETWEEN 8 AND 20` : "";
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE wx_day AS
-    SELECT issue, key // ${spd} AS day, ${memory.map((name) => `avg(${name}) AS ${name}`).join(", ")} FROM (
-      SELECT issue, t, key, ${memory.join(", ")} FROM wx_steps
-      UNION ALL
-      SELECT d.issue, o.t, o.key, ${memory.map((name) => mean(name, "o")).join(", ")}
-      FROM (SELECT DISTINCT issue, key // ${spd} AS day FROM wx_steps WHERE issue <> -1) d JOIN issues i USING (issue)
-        JOIN wx_observed o ON o.day = d.day AND o.known_at <= i.known_at
-        ANTI JOIN wx_steps x ON x.issue = d.issue AND x.t = o.t
-      GROUP BY d.issue, o.t, o.key
-    ) ${active} GROUP BY ALL`);
+    SELECT issue, key // ${spd} AS day, ${memory.map((name) => `avg(${name}) AS ${name}`).join(", ")}
+    FROM wx_filled ${active} GROUP BY ALL`);
+  const near = (name: string) =>
+    `avg(${name}) OVER (PARTITION BY issue ORDER BY t RANGE BETWEEN ${view.nearSteps} PRECEDING AND ${view.nearSteps} FOLLOWING) AS ${name}`;
+  const called = (prefix: string, name: string) => name.replace('"', `"${prefix}_`);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE wx AS
     WITH usual AS (
@@ -103,12 +129,22 @@ export async function buildWeather(
         LEFT JOIN issues i ON i.issue = w.issue
         JOIN wx_observed o ON o.key = w.key AND (w.issue = -1 OR o.known_at <= i.known_at)
       GROUP BY w.issue, w.t
+    ), before AS (
+      SELECT f.* FROM wx_filled f JOIN steps s ON s.t = f.t AND s.fold = 0
+    ), around AS (
+      SELECT issue, t, ${memory.map(near).join(", ")} FROM wx_filled
     )
-    SELECT w.issue, w.t, ${names.map((name) => `w.${name} AS ${name.replace('"', '"wx_')}`).join(", ")},
-      ${memory.map((name) => `d.${name} AS ${name.replace('"', '"wxday_')}`).join(", ")},
-      ${memory.map((name) => `w.${name} - u.${name} AS ${name.replace('"', '"wxdep_')}`).join(", ")}
+    SELECT w.issue, w.t, ${names.map((name) => `w.${name} AS ${called("wx", name)}`).join(", ")},
+      ${memory.map((name) => `d.${name} AS ${called("wxday", name)}`).join(", ")},
+      ${memory.map((name) => `w.${name} - u.${name} AS ${called("wxdep", name)}`).join(", ")},
+      ${memory.map((name) => `w.${name} - b.${name} AS ${called("wxchange", name)}`).join(", ")},
+      ${memory.map((name) => `d.${name} - y.${name} AS ${called("wxdaychange", name)}`).join(", ")},
+      ${memory.map((name) => `a.${name} AS ${called("wxnear", name)}`).join(", ")}
     FROM wx_steps w LEFT JOIN wx_day d ON d.issue = w.issue AND d.day = w.key // ${spd}
-      LEFT JOIN usual u ON u.issue = w.issue AND u.t = w.t`);
+      LEFT JOIN wx_day y ON y.issue = w.issue AND y.day = w.key // ${spd} - 1
+      LEFT JOIN usual u ON u.issue = w.issue AND u.t = w.t
+      LEFT JOIN before b ON b.issue = w.issue AND b.key = w.key - ${spd}
+      LEFT JOIN around a ON a.issue = w.issue AND a.t = w.t`);
 }
 
 /** Metres of one degree of latitude. */

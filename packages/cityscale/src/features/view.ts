@@ -7,42 +7,32 @@ import {
   stuckSteps,
   type Target,
 } from "../domain/index.ts";
-import { weatherColumns } from "../lake/index.ts";
+import { columnsOf, type ViewPart, type ViewShape, type ViewWindow } from "./columns.ts";
 
 /** Raised when the meaning of a built-in feature changes, so that old models are never fed new columns. */
-const definition = 2;
+const definition = 3;
 
 /** Windows of the level features, as durations; those shorter than a step are left out. */
 const levelWindows = ["1h", "3h", "6h", "1d", "3d", "7d"] as const;
 const cityWindows = ["1h", "3h", "1d", "7d"] as const;
 const dailyLags = [1, 2, 3, 4, 5, 6] as const;
 const weeklyLags = [1, 2, 3, 4] as const;
-/** Weather variables that also get a day mean and a departure from the usual. */
-export const weatherWithMemory = ["temperature", "humidity", "rain", "wind", "cloud", "radiation"] as const;
-
-export interface ViewWindow {
-  readonly name: string;
-  readonly steps: number;
-}
+const medianWeeks = [3, 4, 12, 26] as const;
+/** Time on either side of the target over which weather is averaged. */
+const nearMs = 3 * 3_600_000;
 
 /** A named definition of features for rows of (entity, origin, lead); `id` hashes all that gives them meaning. */
-export interface FeatureView {
+export interface FeatureView extends ViewShape {
   readonly id: string;
   readonly name: string;
   readonly measure: string;
-  /** Added to counts before logarithms. */
-  readonly offset: number;
-  readonly slotsPerDay: number;
+  /** What the expectation is over the eight weeks: of counts their median, of their logarithms the mean. */
+  readonly expectation: "median" | "geometric-mean";
   /** Steps of zeros from which a counter is taken as dead. */
   readonly stuckSteps: number;
-  /** Weeks between a target and its newest usable same-weekday value, at most. */
-  readonly maxWeeksAhead: number;
-  readonly levels: readonly ViewWindow[];
-  readonly cityLevels: readonly ViewWindow[];
-  readonly dailyLags: readonly number[];
-  readonly weeklyLags: readonly number[];
-  readonly custom: readonly FeatureDeclaration[];
   readonly columns: readonly string[];
+  /** What each column tells. */
+  readonly parts: readonly ViewPart[];
   readonly categorical: readonly string[];
   /** Columns that come from the weather, which a model must be able to do without. */
   readonly weatherColumns: readonly string[];
@@ -69,70 +59,30 @@ export function createView(
       return [{ name, steps }];
     });
   };
-  const maxWeeksAhead = Math.ceil((horizonSteps + Math.ceil(lagMs / stepMs) + 1) / (7 * spd));
-  const levels = windows(levelWindows);
-  const cityLevels = windows(cityWindows);
-  const shortLags = spd > 1 ? dailyLags : dailyLags.filter((lag) => lag < 7);
   for (const feature of target.features) checkCustom(feature);
-  const weather = [
-    ...weatherColumns.map((name) => `wx_${name}`),
-    ...weatherWithMemory.flatMap((name) => [`wxday_${name}`, `wxdep_${name}`]),
-  ];
-  const columns = [
-    "lead",
-    "slot",
-    "weekday",
-    "day_of_month",
-    "day_of_year",
-    "holiday",
-    "holiday_tomorrow",
-    "holiday_yesterday",
-    "holiday_name",
-    "school_holiday",
-    "days_to_christmas",
-    "entity",
-    "log_expectation",
-    "lat",
-    "lon",
-    "spread",
-    "mean_4_weeks",
-    ...shortLags.map((lag) => `r_day_${lag}`),
-    "y_day_1",
-    ...weeklyLags.map((lag) => `y_week_${lag}`),
-    ...levels.map(({ name }) => `level_${name}`),
-    "level_plain_7d",
-    "level_plain_28d",
-    "volatility_28d",
-    "observed_share_7d",
-    ...cityLevels.map(({ name }) => `city_${name}`),
-    "city_day_1",
-    "r_year",
-    "r_year_week",
-    "sunday_like",
-    "r_last_holiday",
-    "origin_slot",
-    "events_near",
-    "events_city",
-    "event_start_soon",
-    "event_end_recent",
-    ...weather,
-    ...target.features.map((feature) => `x_${feature.name}`),
-  ];
-  const view = {
-    name: `${city.id}/${target.name}`,
-    measure: target.measure,
+  const shape: ViewShape = {
     offset: target.offset,
     slotsPerDay: spd,
-    stuckSteps: stuckSteps(city, target.measure),
-    maxWeeksAhead,
-    levels,
-    cityLevels,
-    dailyLags: [...shortLags],
+    maxWeeksAhead: Math.ceil((horizonSteps + Math.ceil(lagMs / stepMs) + 1) / (7 * spd)),
+    levels: windows(levelWindows),
+    cityLevels: windows(cityWindows),
+    dailyLags: [...dailyLags],
     weeklyLags: [...weeklyLags],
+    medianWeeks: [...medianWeeks],
+    nearSteps: Math.floor(nearMs / stepMs),
     custom: target.features,
-    columns,
-    categorical: ["entity", "holiday_name"],
-    weatherColumns: weather,
+  };
+  const columns = columnsOf(shape);
+  const view = {
+    ...shape,
+    name: `${city.id}/${target.name}`,
+    measure: target.measure,
+    expectation: target.errors === "relative" ? ("geometric-mean" as const) : ("median" as const),
+    stuckSteps: stuckSteps(city, target.measure),
+    columns: columns.map(({ name }) => name),
+    parts: columns.map(({ part }) => part),
+    categorical: columns.filter(({ categorical }) => categorical).map(({ name }) => name),
+    weatherColumns: columns.filter(({ part }) => part === "weather").map(({ name }) => name),
   };
   const id = createHash("sha256")
     .update(JSON.stringify({ definition, ...view }))

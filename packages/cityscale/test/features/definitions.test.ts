@@ -37,6 +37,8 @@ function makeWorld(city: City, from: number, until: number, issuedAt: number, se
   const holidays = new Map<number, string>();
   for (const back of [-8, -1, 0, 1, 6, 14, 21, 30, 45, 60])
     holidays.set(today - back, back % 2 ? "Odd day" : "Even day");
+  const school = new Set<number>();
+  for (let back = -20; back < 400; back++) if (Math.floor(back / 12) % 3 === 0) school.add(today - back);
   const events = Array.from({ length: 12 }, (_, i) => ({
     id: `e${i}`,
     name: "",
@@ -68,6 +70,7 @@ function makeWorld(city: City, from: number, until: number, issuedAt: number, se
       [48.87, 2.36],
     ],
     holidays,
+    school,
     events,
     observed: weather(until - 70 * dayMs, until),
     forecast: weather(issuedAt, issuedAt + 11 * dayMs),
@@ -110,11 +113,18 @@ async function feed(world: World, at: number, origins: readonly number[], horizo
     },
     {
       stream: "holidays",
-      rows: [...world.holidays].map(([day, name]) => ({
-        date: dateOfDay(day),
-        name,
-        kind: "public" as const,
-      })),
+      rows: [
+        ...[...world.holidays].map(([day, name]) => ({
+          date: dateOfDay(day),
+          name,
+          kind: "public" as const,
+        })),
+        ...[...world.school].map((day) => ({
+          date: dateOfDay(day),
+          name: "School",
+          kind: "school" as const,
+        })),
+      ],
     },
     { stream: "events", rows: world.events },
     counts(rows),
@@ -143,6 +153,13 @@ const cases: [name: string, date: string, days: number, lag: number, city: Parti
   ["Sydney, 23 hours, with a year behind it", "2024-10-06", 440, 0, hourly("Australia/Sydney")],
   ["Sydney, 25 hours, beyond a week", "2024-04-07", 100, 0, hourly("Australia/Sydney", "10d")],
   ["Paris, 25 hours", "2024-10-27", 100, 2, hourly("Europe/Paris")],
+  [
+    "Paris, relative errors",
+    "2024-10-27",
+    250,
+    2,
+    { timeZone: "Europe/Paris", targets: { walkers: { horizon: "26h", errors: "relative" } } },
+  ],
   ["Paris, 23 hours", "2024-03-31", 100, 26, hourly("Europe/Paris")],
   ["New York, 25 hours", "2024-11-03", 100, 0, hourly("America/New_York")],
   ["Adelaide, 25 hours on the half hour", "2024-04-07", 100, 0, hourly("Australia/Adelaide")],
@@ -218,6 +235,11 @@ describe("every feature is what its definition says", () => {
         "r_last_holiday",
         "events_near",
         "wxdep_rain",
+        "wxchange_rain",
+        "wxdaychange_rain",
+        "median_26_weeks",
+        "fading_mean",
+        "school_holiday_left",
         ...(days > 400 ? ["r_year", "r_year_week"] : []),
       ]) {
         expect(filled).toContain(name);

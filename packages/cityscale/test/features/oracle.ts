@@ -11,6 +11,8 @@ export interface World {
   readonly places: readonly (readonly [lat: number, lon: number])[];
   /** Names of public holidays by local day. */
   readonly holidays: ReadonlyMap<number, string>;
+  /** Local days of school holidays. */
+  readonly school: ReadonlySet<number>;
   readonly events: readonly CityEvent[];
   readonly observed: Hours;
   readonly forecast: Hours;
@@ -34,7 +36,7 @@ const known = (values: readonly number[]) => values.filter((value) => !Number.is
 
 /** The features by their definitions, one number at a time, out of what is known at one origin. */
 export function createOracle(world: World, origin: number, lagMs: number) {
-  const { city, holidays } = world;
+  const { city, holidays, school } = world;
   const { grid } = city;
   const c = 5;
   const spd = grid.slotsPerDay;
@@ -64,14 +66,17 @@ export function createOracle(world: World, origin: number, lagMs: number) {
   const weeksBack = (e: number, key: number, from: number, count: number) =>
     known(Array.from({ length: count }, (_, i) => plainAt(e, key - (from + i) * week)));
   const cache = new Map<string, number>();
+  const relative = Object.values(city.targets)[0]!.errors === "relative";
+  const average = (values: readonly number[]) =>
+    relative ? Math.exp(mean(values.map((value) => Math.log(value + c)))) - c : mean(values);
+  const middle = (values: readonly number[]) => (relative ? average(values) : quantile(values, 0.5));
   function expectation(e: number, key: number, weeks: number): number {
     const name = `${e} ${key} ${weeks}`;
     let s = cache.get(name);
     if (s === undefined) {
       const eight = weeksBack(e, key, weeks, 8);
       const older = weeksBack(e, key, weeks + 8, 31);
-      s =
-        eight.length > 0 ? quantile(eight, 0.5) : older.length > 0 ? mean(older) : meanBefore(e, key, weeks);
+      s = eight.length > 0 ? middle(eight) : older.length > 0 ? average(older) : meanBefore(e, key, weeks);
       cache.set(name, s);
     }
     return s;
@@ -79,7 +84,7 @@ export function createOracle(world: World, origin: number, lagMs: number) {
   function meanBefore(e: number, key: number, weeks: number): number {
     const all: number[] = [];
     for (let at = key - 400 * spd; at <= key - weeks * week; at++) all.push(yAt(e, at));
-    return mean(known(all));
+    return average(known(all));
   }
   const r = (e: number, t: number) => Math.log((y(e, t) + c) / (expectation(e, grid.keyOf(t), 1) + c));
   const rAt = (e: number, key: number) =>
@@ -103,6 +108,26 @@ export function createOracle(world: World, origin: number, lagMs: number) {
     return hour >= 8 && hour <= 20;
   };
 
+  const off = (day: number) => holidays.has(day) || (day + 3) % 7 >= 5;
+  /** Days in a row, back or forth from a day and with it, that are of a sort. */
+  const run = (day: number, step: 1 | -1, sort: (day: number) => boolean): number =>
+    sort(day) ? 1 + run(day + step, step, sort) : 0;
+  const nearestHoliday = (day: number, step: 1 | -1) => {
+    let away = 0;
+    while (away < 15 && !holidays.has(day + step * away)) away++;
+    return away;
+  };
+  function fadingMean(e: number, key: number, weeks: number): number {
+    let sum = 0;
+    let weight = 0;
+    for (let back = 0; back < 10; back++) {
+      const value = plainAt(e, key - (weeks + back) * week);
+      if (Number.isNaN(value)) continue;
+      sum += 0.8 ** back * Math.log(value + c);
+      weight += 0.8 ** back;
+    }
+    return sum / weight;
+  }
   return {
     anchor,
     /** Every feature of a row that this oracle defines; NaN = missing. */
@@ -117,6 +142,7 @@ export function createOracle(world: World, origin: number, lagMs: number) {
       const out: Record<string, number> = {
         "(expectation)": s,
         "(last-week)": yAt(e, key - weeks * week),
+        "(median-8-weeks)": eight.length > 0 ? quantile(eight, 0.5) : s,
         "(mean-4-weeks)": mean(weeksBack(e, key, weeks, 4)),
         "(naive low)": quantile(eight, 0.1),
         "(naive high)": quantile(eight, 0.9),
@@ -125,6 +151,25 @@ export function createOracle(world: World, origin: number, lagMs: number) {
         holiday: holidays.has(day) ? 1 : 0,
         holiday_tomorrow: holidays.has(day + 1) ? 1 : 0,
         holiday_yesterday: holidays.has(day - 1) ? 1 : 0,
+        days_to_holiday: nearestHoliday(day, 1),
+        days_since_holiday: nearestHoliday(day, -1),
+        days_off: off(day) ? run(day, -1, off) + run(day, 1, off) - 1 : 0,
+        bridge:
+          !off(day) && ((weekday === 4 && holidays.has(day - 1)) || (weekday === 0 && holidays.has(day + 1)))
+            ? 1
+            : 0,
+        school_holiday: school.has(day) ? 1 : 0,
+        school_holiday_day: Math.min(
+          45,
+          run(day, -1, (at) => school.has(at)),
+        ),
+        school_holiday_left: Math.min(
+          45,
+          run(day, 1, (at) => school.has(at)),
+        ),
+        school_holiday_week_ago: school.has(day - 7) ? 1 : 0,
+        school_holiday_share: mean(Array.from({ length: 56 }, (_, i) => (school.has(day - 1 - i) ? 1 : 0))),
+        fading_mean: fadingMean(e, key, weeks) - Math.log(s + c),
         origin_slot: anchorKey % spd,
         log_expectation: Math.log(s + c),
         spread: Math.log((quantile(eight, 0.8) + c) / (quantile(eight, 0.2) + c)),
@@ -141,6 +186,8 @@ export function createOracle(world: World, origin: number, lagMs: number) {
         volatility_28d: level(lastSteps(4 * week).map((at) => Math.abs(r(e, at)))),
         observed_share_7d: known(lastSteps(week).map((at) => y(e, at))).length / week,
       };
+      for (const n of [3, 4, 12, 26])
+        out[`median_${n}_weeks`] = ratio(quantile(weeksBack(e, key, weeks, n), 0.5));
       const half = Math.floor(3.5 * spd);
       out["r_year_week"] = mean(
         known(Array.from({ length: 2 * half + 1 }, (_, i) => rAt(e, key - 364 * spd - half + i))),
@@ -204,17 +251,37 @@ export function createOracle(world: World, origin: number, lagMs: number) {
       };
       const value = pooled(forecast, [t]);
       out[`wx_${name}`] = value;
-      const dayValues: number[] = [];
-      for (let step = t - 2 * spd; step <= t + 2 * spd; step++) {
-        if (
-          Math.floor(grid.keyOf(step) / spd) !== Math.floor(key / spd) ||
-          (spd > 1 && !active(grid.keyOf(step)))
-        )
-          continue;
+      // What was seen fills the forecast's own days, and the day before them.
+      const filled = (step: number) => {
         const ahead = pooled(forecast, [step]);
-        dayValues.push(Number.isNaN(ahead) ? pooled(seen, [step]) : ahead);
+        const own = Math.floor(grid.keyOf(step) / spd);
+        return Number.isNaN(ahead) && (touched.has(own) || touched.has(own + 1))
+          ? pooled(seen, [step])
+          : ahead;
+      };
+      const touched = new Set([...forecast.keys()].map((step) => Math.floor(grid.keyOf(step) / spd)));
+      const dayMean = (day: number) => {
+        const steps: number[] = [];
+        for (let step = t - 3 * spd; step <= t + 3 * spd; step++) {
+          if (Math.floor(grid.keyOf(step) / spd) === day && (spd === 1 || active(grid.keyOf(step))))
+            steps.push(step);
+        }
+        return mean(known(steps.map(filled)));
+      };
+      const day = Math.floor(key / spd);
+      const there = (number: number) => (Number.isNaN(value) ? Number.NaN : number);
+      out[`wxday_${name}`] = there(dayMean(day));
+      out[`wxdaychange_${name}`] = there(dayMean(day) - dayMean(day - 1));
+      const before = Array.from({ length: 3 * spd + 3 }, (_, i) => t - 3 * spd + i).find(
+        (step) => grid.keyOf(step) === key - spd,
+      );
+      out[`wxchange_${name}`] = before === undefined ? Number.NaN : value - filled(before);
+      if (spd >= 24) {
+        const near = Math.floor((3 * 3_600_000) / city.stepMs);
+        out[`wxnear_${name}`] = there(
+          mean(known(Array.from({ length: 2 * near + 1 }, (_, i) => filled(t - near + i)))),
+        );
       }
-      out[`wxday_${name}`] = Number.isNaN(value) ? Number.NaN : mean(known(dayValues));
       const weeks = new Set(Array.from({ length: 8 }, (_, i) => key - (i + 1) * week));
       out[`wxdep_${name}`] =
         value -

@@ -1,0 +1,224 @@
+import type { FeatureDeclaration } from "../domain/index.ts";
+import { weatherColumns } from "../lake/index.ts";
+
+/** What a column tells; an explanation adds up the contributions of each part. */
+export const viewParts = [
+  "expectation",
+  "calendar",
+  "recent level",
+  "events",
+  "weather",
+  "place",
+  "custom",
+] as const;
+export type ViewPart = (typeof viewParts)[number];
+
+/**
+ * One column of a view. Its SQL reads the row `w` (with its places' values of `keyed`), its day `d`, entity `n`,
+ * history `hi`, city `ci`, city a day before `cd`, last holiday `lh`, weather `wx`, events `ev` and origin `g`.
+ */
+export interface ViewColumn {
+  readonly name: string;
+  readonly part: ViewPart;
+  readonly sql: string;
+  readonly categorical?: true;
+}
+
+export interface ViewWindow {
+  readonly name: string;
+  readonly steps: number;
+}
+
+/** What a view's columns are made from. */
+export interface ViewShape {
+  /** Added to counts before logarithms. */
+  readonly offset: number;
+  readonly slotsPerDay: number;
+  /** Weeks between a target and its newest usable same-weekday value, at most. */
+  readonly maxWeeksAhead: number;
+  readonly levels: readonly ViewWindow[];
+  readonly cityLevels: readonly ViewWindow[];
+  readonly dailyLags: readonly number[];
+  readonly weeklyLags: readonly number[];
+  /** Lengths of other medians than the expectation's own eight weeks. */
+  readonly medianWeeks: readonly number[];
+  /** Steps on either side of a weather mean around the target; 0 where steps are too long for one. */
+  readonly nearSteps: number;
+  readonly custom: readonly FeatureDeclaration[];
+}
+
+/** Weather variables that also get day means, departures from the usual and changes since the day before. */
+export const weatherWithMemory = ["temperature", "humidity", "rain", "wind", "cloud", "radiation"] as const;
+
+/** An expression by the number of weeks between the row's target and its newest usable same-weekday value. */
+export const byWeeks = ({ maxWeeksAhead }: ViewShape, name: (weeks: number) => string): string =>
+  maxWeeksAhead === 1
+    ? name(1)
+    : `CASE w.weeks ${Array.from({ length: maxWeeksAhead }, (_, i) => `WHEN ${i + 1} THEN ${name(i + 1)}`).join(" ")} END`;
+
+const ratio = ({ offset }: ViewShape, value: string) => `ln((${value} + ${offset}) / (w.s + ${offset}))`;
+
+/** A value aligned with the target some days before it: only when its own step was known at the origin. */
+const known = ({ slotsPerDay }: ViewShape, days: number, value: string) =>
+  `CASE WHEN w.key - ${days * slotsPerDay} <= w.anchor_key THEN ${value} END`;
+
+type Block = (shape: ViewShape) => ViewColumn[];
+
+const block =
+  (part: ViewPart, columns: (shape: ViewShape) => Record<string, string>): Block =>
+  (shape) =>
+    Object.entries(columns(shape)).map(([name, sql]) => ({ name, part, sql }));
+
+const categories =
+  (part: ViewPart, columns: Record<string, string>): Block =>
+  () =>
+    Object.entries(columns).map(([name, sql]) => ({ name, part, sql, categorical: true }));
+
+const calendar = block("calendar", () => ({
+  lead: "w.h",
+  slot: "w.slot",
+  weekday: "d.weekday",
+  day_of_month: "d.day_of_month",
+  day_of_year: "d.day_of_year",
+}));
+
+const holidays = block("calendar", () => ({
+  holiday: "d.holiday::INTEGER",
+  holiday_tomorrow: "d.holiday_tomorrow::INTEGER",
+  holiday_yesterday: "d.holiday_yesterday::INTEGER",
+  days_to_holiday: "d.days_to_holiday",
+  days_since_holiday: "d.days_since_holiday",
+  days_off: "d.days_off",
+  bridge: "d.bridge::INTEGER",
+  days_to_christmas: "greatest(-30, least(15, d.from_christmas))",
+}));
+
+const holidayNames = categories("calendar", {
+  holiday_name: "d.holiday_name",
+  holiday_name_tomorrow: "d.holiday_name_tomorrow",
+  holiday_name_yesterday: "d.holiday_name_yesterday",
+});
+
+const school = block("calendar", () => ({
+  school_holiday: "d.school::INTEGER",
+  school_holiday_day: "d.school_day",
+  school_holiday_left: "d.school_left",
+  school_holiday_week_ago: "d.school_week_ago::INTEGER",
+  school_holiday_share: "d.school_share",
+}));
+
+const holidaysBefore = block("calendar", (shape) => ({
+  sunday_like: ratio(
+    shape,
+    byWeeks(shape, (k) => `w.sunday${k}`),
+  ),
+  r_last_holiday: `CASE WHEN d.last_same_holiday * ${shape.slotsPerDay} + w.slot <= w.anchor_key THEN lh.r END`,
+}));
+
+const place: Block = (shape) => [
+  ...categories("place", { entity: "w.e" })(shape),
+  ...block("place", () => ({ lat: "n.lat", lon: "n.lon" }))(shape),
+];
+
+const expectation = block("expectation", (shape) => {
+  const c = shape.offset;
+  return {
+    log_expectation: `ln(w.s + ${c})`,
+    spread: `ln((${byWeeks(shape, (k) => `w.hi${k}`)} + ${c}) / (${byWeeks(shape, (k) => `w.lo${k}`)} + ${c}))`,
+    mean_4_weeks: ratio(
+      shape,
+      byWeeks(shape, (k) => `w.m${k}`),
+    ),
+    ...Object.fromEntries(
+      shape.medianWeeks.map((n) => [
+        `median_${n}_weeks`,
+        ratio(
+          shape,
+          byWeeks(shape, (k) => `w.med${n}_${k}`),
+        ),
+      ]),
+    ),
+    fading_mean: `${byWeeks(shape, (k) => `w.fade${k}`)} - ln(w.s + ${c})`,
+  };
+});
+
+const lastDays = block("recent level", (shape) => ({
+  ...Object.fromEntries(shape.dailyLags.map((lag) => [`r_day_${lag}`, known(shape, lag, `w.r_day_${lag}`)])),
+  y_day_1: known(shape, 1, ratio(shape, "w.y_day_1")),
+}));
+
+const lastWeeks = block("recent level", (shape) =>
+  Object.fromEntries(
+    shape.weeklyLags.map((lag) => [
+      `y_week_${lag}`,
+      ratio(
+        shape,
+        byWeeks(shape, (k) => `w.yw${lag + k - 1}`),
+      ),
+    ]),
+  ),
+);
+
+const levels = block("recent level", (shape) => ({
+  ...Object.fromEntries(shape.levels.map(({ name }) => [`level_${name}`, `hi."level_${name}"`])),
+  level_plain_7d: "hi.level_plain_7d",
+  level_plain_28d: "hi.level_plain_28d",
+  volatility_28d: "hi.volatility_28d",
+  observed_share_7d: "hi.observed_share_7d",
+  origin_slot: "g.anchor_slot",
+}));
+
+const city = block("recent level", (shape) => ({
+  ...Object.fromEntries(shape.cityLevels.map(({ name }) => [`city_${name}`, `ci."city_${name}"`])),
+  city_day_1: known(shape, 1, "cd.r"),
+}));
+
+const lastYear = block("recent level", () => ({ r_year: "w.r_year", r_year_week: "w.r_year_week" }));
+
+const events = block("events", () => ({
+  events_near: "ln(1 + ev.near)",
+  events_city: "ln(1 + ev.everywhere)",
+  event_start_soon: "ln(1 + ev.starting)",
+  event_end_recent: "ln(1 + ev.ending)",
+}));
+
+const weather = block("weather", (shape) =>
+  Object.fromEntries(
+    [
+      ...weatherColumns.map((name) => `wx_${name}`),
+      ...weatherWithMemory.flatMap((name) => [
+        `wxday_${name}`,
+        `wxdep_${name}`,
+        `wxchange_${name}`,
+        `wxdaychange_${name}`,
+        ...(shape.nearSteps > 0 ? [`wxnear_${name}`] : []),
+      ]),
+    ].map((name) => [name, `wx."${name}"`]),
+  ),
+);
+
+const custom = block("custom", (shape) =>
+  Object.fromEntries(shape.custom.map(({ name }) => [`x_${name}`, `x_${name}."${name}"`])),
+);
+
+/** Every view has all of them; a block without anything to say for a step or a city yields no columns. */
+const blocks: readonly Block[] = [
+  calendar,
+  holidays,
+  holidayNames,
+  school,
+  holidaysBefore,
+  place,
+  expectation,
+  lastDays,
+  lastWeeks,
+  levels,
+  city,
+  lastYear,
+  events,
+  weather,
+  custom,
+];
+
+/** The columns of a view, in the order in which models see them. */
+export const columnsOf = (shape: ViewShape): ViewColumn[] => blocks.flatMap((columns) => columns(shape));
