@@ -1,10 +1,8 @@
 /**
- * Solves A x = b for a symmetric positive definite A, in place: A (n x n, row-major, the lower triangle is
- * read) becomes its factor L with A = L L', b becomes x. False, with both spoilt, where A is not positive
- * definite to working precision.
+ * Factors a symmetric positive definite A (n x n, row-major, the lower triangle is read) in place: A = L L'.
+ * False, with A spoilt, where it is not positive definite to working precision.
  */
-export function choleskySolve(a: Float64Array, b: Float64Array): boolean {
-  const n = b.length;
+export function choleskyFactor(a: Float64Array, n: number): boolean {
   for (let j = 0; j < n; j++) {
     const rowJ = j * n;
     const diagonal = a[rowJ + j]!;
@@ -21,15 +19,27 @@ export function choleskySolve(a: Float64Array, b: Float64Array): boolean {
       }
     }
   }
+  return true;
+}
+
+/** Solves L L' x = b in place of b, with the factor L of `choleskyFactor`. */
+export function substitute(factor: Float64Array, b: Float64Array): void {
+  const n = b.length;
   for (let i = 0; i < n; i++) {
     let sum = b[i]!;
-    for (let k = 0; k < i; k++) sum -= a[i * n + k]! * b[k]!;
-    b[i] = sum / a[i * n + i]!;
+    for (let k = 0; k < i; k++) sum -= factor[i * n + k]! * b[k]!;
+    b[i] = sum / factor[i * n + i]!;
   }
   for (let i = n - 1; i >= 0; i--) {
     let sum = b[i]!;
-    for (let k = i + 1; k < n; k++) sum -= a[k * n + i]! * b[k]!;
-    b[i] = sum / a[i * n + i]!;
+    for (let k = i + 1; k < n; k++) sum -= factor[k * n + i]! * b[k]!;
+    b[i] = sum / factor[i * n + i]!;
   }
+}
+
+/** Solves A x = b in place: A becomes its factor, b becomes x. False where A is not positive definite. */
+export function choleskySolve(a: Float64Array, b: Float64Array): boolean {
+  if (!choleskyFactor(a, b.length)) return false;
+  substitute(a, b);
   return true;
 }

@@ -167,17 +167,26 @@ export class BoundRows {
     return this.#withoutUnseen(out);
   }
 
-  /** The diagonal of A' W A. */
-  gramDiagonal(weight: Float64Array): Float64Array {
-    const out = new Float64Array(this.#width);
-    for (let i = 0; i < this.rows; i++) out[0]! += weight[i]!;
-    for (const { index, times, offset } of this.#terms) {
-      for (let i = 0; i < this.rows; i++) {
-        const x = times === null ? 1 : times[i]!;
-        out[offset + index[i]!]! += weight[i]! * x * x;
+  /**
+   * The blocks of A' W A that belong to terms on one cross: for each combination a terms x terms matrix of
+   * which the lower triangle is filled.
+   */
+  gramBlocks(terms: readonly number[], weight: Float64Array): Float64Array {
+    const m = terms.length;
+    const bound = terms.map((t) => this.#terms[t]!);
+    const { index, size } = bound[0]!;
+    const out = new Float64Array((size + 1) * m * m);
+    for (let a = 0; a < m; a++) {
+      for (let b = 0; b <= a; b++) {
+        const x = bound[a]!.times;
+        const y = bound[b]!.times;
+        for (let i = 0; i < this.rows; i++) {
+          const product = (x === null ? 1 : x[i]!) * (y === null ? 1 : y[i]!);
+          out[index[i]! * m * m + a * m + b]! += weight[i]! * product;
+        }
       }
     }
-    return this.#withoutUnseen(out);
+    return out;
   }
 
   #gather(v: Float64Array, from: number, n: number): void {

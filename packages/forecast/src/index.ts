@@ -6,6 +6,16 @@ export {
   DEFAULT_BINARY_TREES,
   fitBinary,
 } from "./binary-forecaster.ts";
+export {
+  type Blend,
+  type BlendOptions,
+  type BlendScale,
+  type BlendWindow,
+  blendForecasts,
+  type FoundBlend,
+  findBlend,
+  type WindowLosses,
+} from "./blend.ts";
 export type { CrossedTerm } from "./crossed-design.ts";
 export {
   CrossedRidge,
