@@ -28,6 +28,9 @@ export { DirectForecaster, type ForecastRows, type Forecasts } from "./direct-fo
 export { ForecastError, type ForecastErrorCode } from "./errors.ts";
 export type { Calibrate, FitOptions, FitProgress, TreeParams } from "./fitting.ts";
 export type { Matrix } from "./matrix.ts";
+export { fitNetwork, type NetworkRows } from "./network/fit.ts";
+export { Network } from "./network/network.ts";
+export { DEFAULT_NETWORK, type Loss, type NetworkOptions, type NetworkProgress } from "./network/options.ts";
 export type { ProbabilityMap } from "./probability-map.ts";
 export { fitRidge, Ridge, type RidgeOptions, type RidgeRows } from "./ridge.ts";
 export * as scores from "./scores/index.ts";

@@ -22,6 +22,8 @@ export interface FitArguments {
 /** One kind of forecaster. */
 export interface Kind {
   readonly name: string;
+  /** false: it has no calibration window, and `calibrate` means nothing to it */
+  readonly calibrates?: false;
   rows(count: number, seed: number): { matrix: Matrix; target: Float64Array; calibration: Uint8Array };
   fit(input: FitArguments): Promise<Fitted>;
   fromBytes(bytes: Uint8Array): Fitted;
@@ -141,6 +143,8 @@ export function generalChecks(kind: Kind): void {
       };
       const unknown = new Float64Array(rows.matrix.rows).fill(Number.NaN);
       await expect(fit({ target: unknown, onProgress })).rejects.toThrow(/none of 1200 rows/);
+      expect(grown).toBe(0);
+      if (kind.calibrates === false) return;
       const allLate = splits.calibrationMask(new Float64Array(1200), { trainBefore: 1, windowMs: 2 });
       await expect(fit({ calibration: allLate, calibrate: "refit", onProgress })).rejects.toThrow(
         /0 usable rows before/,

@@ -19,7 +19,7 @@ export interface NetworkRows {
 }
 
 /** Below this many multiplications and additions a training is over before workers have started. */
-const SMALL_WORK = 1e9;
+const SMALL_WORK = 5e8;
 
 /** Rows whose inputs are written at a time. */
 const BLOCK = 4096;
@@ -95,6 +95,7 @@ export async function fitWith(rows: NetworkRows, options: NetworkOptions, plain:
       reporter.see(trainer);
     }
   }
+  signal?.throwIfAborted();
   return new Network({
     inputs: inputs.parts,
     hidden: settings.hidden,

@@ -1,4 +1,4 @@
-import { type Fields, pack, unpack } from "../container.ts";
+import { type Fields, floatsOf, pack, sectionOf, unpack } from "../container.ts";
 import { ForecastError } from "../errors.ts";
 import type { Matrix } from "../matrix.ts";
 import { type InputParts, Inputs } from "./inputs.ts";
@@ -69,7 +69,7 @@ export class Network {
         center,
         scale,
       },
-      [bytesOf(means), bytesOf(factors), bytesOf(parameters)],
+      [sectionOf(means), sectionOf(factors), singleSection(parameters)],
     );
   }
 
@@ -108,14 +108,14 @@ export class Network {
         names,
         categorical,
         categories,
-        means: new Float64Array(numbers(means!, 8, numeric)),
-        factors: new Float64Array(numbers(factors!, 8, numeric)),
+        means: floatsOf(sized(means!, 8 * numeric)),
+        factors: floatsOf(sized(factors!, 8 * numeric)),
       },
       hidden,
       outputs,
       center: fields.number("center"),
       scale,
-      parameters: new Float32Array(numbers(parameters!, 4, new Shape(numeric, count, hidden, outputs).size)),
+      parameters: singlesOf(sized(parameters!, 4 * new Shape(numeric, count, hidden, outputs).size)),
     }).#finite();
   }
 
@@ -128,15 +128,24 @@ export class Network {
   }
 }
 
-function bytesOf(values: Float64Array | Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+/** Numbers of 32 bits as a section, little-endian. */
+function singleSection(values: Float32Array): Uint8Array {
+  const bytes = new Uint8Array(values.length * 4);
+  const view = new DataView(bytes.buffer);
+  for (let i = 0; i < values.length; i++) view.setFloat32(i * 4, values[i]!, true);
+  return bytes;
 }
 
-function numbers(section: Uint8Array, size: number, count: number): ArrayBuffer {
-  if (section.length !== size * count) {
-    throw new ForecastError("bytes", `a section of ${section.length} bytes, expected ${size * count}`);
+function singlesOf(section: Uint8Array): Float32Array {
+  const view = new DataView(section.buffer, section.byteOffset, section.byteLength);
+  return Float32Array.from({ length: section.length / 4 }, (_, i) => view.getFloat32(i * 4, true));
+}
+
+function sized(section: Uint8Array, bytes: number): Uint8Array {
+  if (section.length !== bytes) {
+    throw new ForecastError("bytes", `a section of ${section.length} bytes, expected ${bytes}`);
   }
-  return section.slice().buffer;
+  return section;
 }
 
 function readCodes(entry: Fields): Float64Array {

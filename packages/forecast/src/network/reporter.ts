@@ -1,12 +1,12 @@
 import type { NetworkProgress } from "./options.ts";
 
-/** Reports a few times a second, and the end. */
+/** The first step is reported, then a few times a second, and the end. */
 const EVERY_MS = 200;
 
 /** Tells how far a training has come, as often as somebody may want to know. */
 export class Reporter {
   readonly #tell: (progress: NetworkProgress) => void;
-  #last = performance.now();
+  #last = Number.NEGATIVE_INFINITY;
 
   constructor(tell: (progress: NetworkProgress) => void) {
     this.#tell = tell;
