@@ -1,3 +1,15 @@
+export {
+  type Anomalies,
+  type AnomalyVerdict,
+  type Detector,
+  detectAnomalies,
+  type LevelShift,
+  levelShifts,
+  type Observed,
+  RESIDUAL_DETECTOR,
+  SHIFT_RULE,
+  type ShiftRule,
+} from "./anomalies.ts";
 export * as baselines from "./baselines.ts";
 export {
   BinaryForecaster,

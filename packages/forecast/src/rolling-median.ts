@@ -1,0 +1,59 @@
+/**
+ * The median of the last `window` values pushed, unknown ones (NaN) skipped. Values are kept sorted: a push
+ * costs a binary search and a copy.
+ */
+export class RollingMedian {
+  readonly #window: number;
+  readonly #recent: Float64Array;
+  readonly #sorted: Float64Array;
+  #pushed = 0;
+  #known = 0;
+
+  constructor(window: number) {
+    this.#window = window;
+    this.#recent = new Float64Array(window).fill(Number.NaN);
+    this.#sorted = new Float64Array(window);
+  }
+
+  /** Known values among the last `window`. */
+  get known(): number {
+    return this.#known;
+  }
+
+  push(value: number): void {
+    const slot = this.#pushed++ % this.#window;
+    const leaving = this.#recent[slot]!;
+    this.#recent[slot] = value;
+    if (!Number.isNaN(leaving)) {
+      const at = this.#position(leaving);
+      this.#sorted.copyWithin(at, at + 1, this.#known);
+      this.#known--;
+    }
+    if (!Number.isNaN(value)) {
+      const at = this.#position(value);
+      this.#sorted.copyWithin(at + 1, at, this.#known);
+      this.#sorted[at] = value;
+      this.#known++;
+    }
+  }
+
+  /** The mean of the middle two where they are even; NaN where nothing is known. */
+  median(): number {
+    if (this.#known === 0) return Number.NaN;
+    const upper = this.#known >> 1;
+    const lower = (this.#known - 1) >> 1;
+    return (this.#sorted[lower]! + this.#sorted[upper]!) / 2;
+  }
+
+  /** Of the first sorted value that is not below `value`. */
+  #position(value: number): number {
+    let low = 0;
+    let high = this.#known;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#sorted[middle]! < value) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
