@@ -10,6 +10,9 @@ export interface WorkerTask {
   readonly size: number;
 }
 
+/** A worker that was about to sleep at a barrier misses a single wake, and would sleep on for a second. */
+const WAKE_EVERY_MS = 20;
+
 /**
  * Runs a training on `size` worker threads and waits until every one of them has ended.
  *
@@ -22,9 +25,10 @@ export async function runWorkers(
   onProgress: ((progress: NetworkProgress) => void) | undefined,
 ): Promise<void> {
   const failures: unknown[] = [];
+  let waking: NodeJS.Timeout | undefined;
   const stop = (): void => {
     Atomics.store(plan.control, control.abort, 1);
-    Atomics.notify(plan.control, control.generation);
+    waking ??= setInterval(() => Atomics.notify(plan.control, control.generation), WAKE_EVERY_MS);
   };
   const fail = (error: unknown): void => {
     failures.push(error);
@@ -55,6 +59,7 @@ export async function runWorkers(
     );
   } finally {
     signal?.removeEventListener("abort", stop);
+    clearInterval(waking);
   }
   signal?.throwIfAborted();
   if (failures.length > 0) throw failures[0];

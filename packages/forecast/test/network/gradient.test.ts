@@ -4,43 +4,13 @@ import { allocate, kernelsFor, Plan } from "../../src/network/memory.ts";
 import { Pass, planPass } from "../../src/network/pass.ts";
 import { Shape } from "../../src/network/shape.ts";
 import { randomOf } from "../synthetic.ts";
+import { naiveForward } from "./naive.ts";
 
 const numeric = 6;
 const categoricals = 2;
 const categories = 5;
 const rows = 20;
 const outputs = 2;
-
-/** Values of all layers, in 64 bits and plain loops. `alive[layer][row * width + unit]` is what dropout leaves. */
-function forward(
-  shape: Shape,
-  parameters: Float64Array,
-  inputs: Float32Array,
-  codes: Int32Array,
-  alive: readonly Float32Array[],
-): Float64Array {
-  let before = Float64Array.from(inputs);
-  shape.layers.forEach((layer, l) => {
-    const after = new Float64Array(rows * layer.outputs);
-    for (let i = 0; i < rows; i++) {
-      for (let o = 0; o < layer.outputs; o++) {
-        let sum = parameters[layer.bias.at + o]!;
-        for (let k = 0; k < layer.inputs; k++) {
-          const place = l === 0 ? o * layer.inputs + k : k * layer.outputs + o;
-          sum += before[i * layer.inputs + k]! * parameters[layer.weights.at + place]!;
-        }
-        for (let c = 0; l === 0 && c < categoricals; c++) {
-          const code = codes[i * categoricals + c]!;
-          if (code >= 0) sum += parameters[shape.categories.at + code * layer.outputs + o]!;
-        }
-        const at = i * layer.outputs + o;
-        after[at] = l === shape.layers.length - 1 ? sum : Math.max(0, sum) * alive[l]![at]!;
-      }
-    }
-    before = after;
-  });
-  return before;
-}
 
 test.each([
   { name: "no hidden layer", hidden: [], dropout: 0, plain: true },
@@ -104,7 +74,7 @@ test.each([
   pass.backward(rows, gradientsAt, dropout);
 
   const exact = Float64Array.from(parameters);
-  forward(shape, exact, inputs, codes, alive).forEach((value, i) => {
+  naiveForward(shape, exact, inputs, codes, alive).forEach((value, i) => {
     if (i % width < outputs) expect(predicted[i]).toBeCloseTo(value, 5);
   });
   const gradients = new Float32Array(buffer, gradientsAt, shape.size);
@@ -115,7 +85,7 @@ test.each([
       const [above, below] = [step, -step].map((change) => {
         const moved = exact.slice();
         moved[i]! += change;
-        return total(forward(shape, moved, inputs, codes, alive));
+        return total(naiveForward(shape, moved, inputs, codes, alive));
       });
       const difference = (above! - below!) / (2 * step);
       // Outputs that only fill a register have neither loss nor gradient.

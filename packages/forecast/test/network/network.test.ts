@@ -57,7 +57,7 @@ describe("the training", () => {
   test("an abort ends it within a second, on workers and on the calling thread", async () => {
     for (const [rows, epochs] of [
       [large, 10_000],
-      [madeRows(500, 2), 3000],
+      [madeRows(500, 2), 100],
     ] as const) {
       const controller = new AbortController();
       let abortedAt = Number.POSITIVE_INFINITY;
@@ -67,13 +67,13 @@ describe("the training", () => {
         threads: 2,
         signal: controller.signal,
         onProgress: ({ done }) => {
-          if (done < 2 || controller.signal.aborted) return;
+          if (done < 1 || controller.signal.aborted) return;
           abortedAt = performance.now();
           controller.abort(new Error("enough"));
         },
       });
       await expect(fit).rejects.toThrow("enough");
-      expect(performance.now() - abortedAt).toBeLessThan(1000);
+      expect(performance.now() - abortedAt).toBeLessThan(500);
     }
     await expect(
       fitNetwork(large, { ...options, signal: AbortSignal.abort(new Error("no")) }),
@@ -114,7 +114,7 @@ describe("what it learns", () => {
   test("a curve, better than a linear model, on rows it has not seen", async () => {
     const later = madeRows(4000, 9);
     const linear = await fitNetwork(large, { ...options, hidden: [] });
-    const network = await fitNetwork(large, { ...options, hidden: [64, 32], dropout: 0.05, epochs: 10 });
+    const network = await fitNetwork(large, { ...options, hidden: [64, 32], dropout: 0.05, epochs: 25 });
     const errors = [linear, network].map((fit) => meanError(later.label, fit.predict(later.matrix)[0]!));
     expect(errors[1]).toBeLessThan(0.35 * errors[0]!);
   });
