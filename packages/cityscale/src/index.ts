@@ -8,4 +8,5 @@ export {
   openMeteo,
   publicHolidays,
   schoolHolidays,
+  socrata,
 } from "./sources/index.ts";

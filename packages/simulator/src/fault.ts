@@ -14,8 +14,8 @@ export type Malformation =
 
 /** What goes wrong. */
 export type FaultKind =
-  /** A status with that API's own body; 429 with Retry-After in seconds or as a date. */
-  | { kind: "status"; status: 429 | 500 | 503; retryAfterSeconds?: number; retryAfterDate?: boolean }
+  /** A status with that API's own body; 429 with Retry-After in seconds or as a date, 202 as if still being made. */
+  | { kind: "status"; status: 202 | 429 | 500 | 503; retryAfterSeconds?: number; retryAfterDate?: boolean }
   /** A gateway's HTML page with status 200. */
   | { kind: "html" }
   /** HTTP 200 and an error in that API's envelope (a notice in the text for CSV). */

@@ -9,5 +9,6 @@ export {
 } from "./generate/parameters.ts";
 export type { RecordedCity, RequestEntry, RequestLog, Simulator, SimulatorOptions } from "./options.ts";
 export { recordedPeriod } from "./recorded/counts.ts";
+export type { HalfLoadedDay } from "./recorded/requests.ts";
 export { startSimulatorProcess, startSimulatorWorker } from "./remote.ts";
 export { startSimulator } from "./simulator.ts";

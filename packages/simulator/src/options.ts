@@ -1,17 +1,20 @@
 import type { ClockSpec } from "./clock.ts";
 import type { Fault } from "./fault.ts";
 import type { GenerativeCity } from "./generate/parameters.ts";
+import type { HalfLoadedDay } from "./recorded/requests.ts";
 
 /** Real recordings to serve. */
 export interface RecordedCity {
   /** Folder that holds the city's folder. */
   recordings: string;
-  city: "paris-bikes" | "melbourne-pedestrians" | (string & {});
+  city: "paris-bikes" | "melbourne-pedestrians" | "nyc-311" | (string & {});
   /**
-   * How long after the end of its hour a count appears. Without it as Paris publishes: yesterday's hours, together,
-   * at 02:00 local time.
+   * How long after the end of its hour a count appears, for New York after the end of its day. Without it as Paris
+   * publishes: yesterday's hours, together, at 02:00 local time; New York's at 02:30.
    */
   publicationDelayMs?: number;
+  /** Days of New York that were loaded in two parts. */
+  halfLoaded?: readonly HalfLoadedDay[];
 }
 
 export interface SimulatorOptions {

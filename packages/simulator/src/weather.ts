@@ -35,6 +35,8 @@ export interface Weather {
   observed(hour: number): Reading | null;
   /** What was forecast for `hour` by the run issued at `issueHour`. */
   forecast(issueHour: number, hour: number): Reading | null;
+  /** One archived model run, hour by hour, as it can be read at an instant; null for a run that is not there. */
+  run?(runHour: number, nowMs: number): ((hour: number) => Reading | null) | null;
 }
 
 /** Dew point, °C, of a temperature and a relative humidity in % (Magnus formula, Sonntag's constants). */

@@ -64,7 +64,7 @@ export async function appendLog(
      FROM (FROM log_page WHERE reason IS NULL QUALIFY row_number() OVER (PARTITION BY key ORDER BY seq DESC) = 1) p
      LEFT JOIN (FROM log_records WHERE ${mine(arrival, page.measure)}) l USING (key)`,
   );
-  const changed = "FROM log_new WHERE fresh OR e <> old_e OR t <> old_t";
+  const changed = "FROM log_new WHERE (fresh OR e <> old_e OR t <> old_t)";
   await connection.run(
     `INSERT INTO log_uncounted SELECT ${literal(arrival.source)}, ${literal(page.measure)}, e, t
      FROM (SELECT e, t ${changed} UNION SELECT old_e, old_t ${changed} AND NOT fresh)`,

@@ -9,6 +9,7 @@ import { openMeteoKind } from "./open-meteo.ts";
 import { opendatasoftKind } from "./opendatasoft/index.ts";
 import { publicHolidaysKind } from "./public-holidays.ts";
 import { schoolHolidaysKind } from "./school-holidays.ts";
+import { socrataKind } from "./socrata/index.ts";
 
 interface BoundKind {
   readonly kind: string;
@@ -56,6 +57,7 @@ function bind<Options extends { publicationLag: string }>(kind: SourceKind<Optio
 export const sourceKinds: readonly BoundKind[] = [
   bind(arcgisKind),
   bind(opendatasoftKind),
+  bind(socrataKind),
   bind(openMeteoKind),
   bind(publicHolidaysKind),
   bind(schoolHolidaysKind),

@@ -27,6 +27,8 @@ export interface HttpClientOptions {
 
 export interface HttpRequest {
   readonly signal?: AbortSignal;
+  /** Sent beside the client's own; they are in no message. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** For services that put errors into answers with status 200: the status they mean and their words. */
   readonly errorIn?: (body: unknown) => { status: number; message: string } | null;
 }
@@ -112,7 +114,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       try {
         const leave = await gate.enter(signal);
         try {
-          return await once(url, signal, deadline, consume);
+          return await once(url, request, deadline, consume);
         } finally {
           leave();
         }
@@ -139,7 +141,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
 
   async function once<T>(
     url: string,
-    signal: AbortSignal | undefined,
+    { signal, headers }: HttpRequest,
     deadline: number,
     consume: (chunks: AsyncIterable<Uint8Array>) => Promise<T>,
   ): Promise<T> {
@@ -160,13 +162,14 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       listen();
       const response = await fetch(url, {
         signal: controller.signal,
-        headers: { "user-agent": "CityScale/0.1", accept: "*/*" },
+        headers: { "user-agent": "CityScale/0.1", accept: "*/*", ...headers },
       });
       listen();
       const body = chunksOf(response, listen);
-      if (!response.ok) {
+      // 202: the answer is still being made, and the same request gets it later.
+      if (!response.ok || response.status === 202) {
         throw new Failure("SOURCE_REFUSED", wordsOf(await textOf(body, 16_384)), {
-          retry: transient(response.status),
+          retry: response.status === 202 || transient(response.status),
           status: response.status,
           retryAfterMs: retryAfterOf(response, now()),
         });

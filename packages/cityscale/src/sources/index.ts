@@ -10,3 +10,4 @@ export { openMeteo } from "./open-meteo.ts";
 export { opendatasoft } from "./opendatasoft/index.ts";
 export { publicHolidays } from "./public-holidays.ts";
 export { schoolHolidays } from "./school-holidays.ts";
+export { socrata } from "./socrata/index.ts";

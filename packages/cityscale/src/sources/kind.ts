@@ -20,6 +20,8 @@ export interface SourceContext {
   readonly baseAddress?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  /** Where secrets of the sources are, by the names that their options give; the process's own when left out. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 /** One public protocol: its options and how a source is made from them. */

@@ -8,7 +8,7 @@ import {
   type WeatherPage,
   type WeatherVariable,
 } from "../domain/index.ts";
-import { addressOf, commonOptions, type SourceContext, type SourceKind } from "./kind.ts";
+import { addressOf, commonOptions, duration, type SourceContext, type SourceKind } from "./kind.ts";
 import { numberOf, rejectedRow } from "./rows.ts";
 
 const options = z.strictObject({
@@ -19,6 +19,21 @@ const options = z.strictObject({
   forecastDays: z.int().min(1).max(16).default(7),
   /** Age from which the archive is asked; younger days come from the forecast's own past. */
   archiveAfter: z.int().min(1).max(90).default(5),
+  /**
+   * Forecasts of the past as they were issued, for training: one archived model run a day, from the first read back.
+   * Without them the past has observed weather only.
+   */
+  runs: z
+    .strictObject({
+      /** First day wanted; the archive of most models begins in September 2025. */
+      from: z.iso.date(),
+      /** Hour of the run's initialisation, UTC. */
+      hour: z.int().min(0).max(23).default(0),
+      /** From a run's initialisation until its forecast can be read. */
+      availableAfter: duration.default("6h"),
+      host: z.url().default("https://single-runs-api.open-meteo.com"),
+    })
+    .optional(),
 });
 type OpenMeteoOptions = z.output<typeof options>;
 
@@ -43,6 +58,8 @@ const variables = Object.keys(names) as WeatherVariable[];
 interface Cursor {
   /** Start of the newest observed hour that was delivered. */
   readonly observedThrough: number | null;
+  /** Archived runs still to be read, by their initialisation, ms UTC; null before the first read. */
+  readonly runs?: { readonly next: number; readonly until: number } | null;
 }
 
 const hourMs = 3_600_000;
@@ -58,7 +75,15 @@ export const openMeteoKind: SourceKind<OpenMeteoOptions> = {
     return {
       kind: "openMeteo",
       address: forecast,
-      read: (request) => read(declared, context, archive, forecast, request),
+      read: async function* (request) {
+        let cursor: Cursor | null = null;
+        for await (const page of read(declared, context, archive, forecast, request)) {
+          cursor = page.cursor as Cursor;
+          yield page;
+        }
+        // After the present: what is being forecast now does not wait for the past.
+        if (request.mode === "incremental") yield* readRuns(declared, context, request, cursor);
+      },
     };
   },
 };
@@ -88,7 +113,8 @@ async function* read(
   let observed = through;
   let failure: unknown;
 
-  const cursorNow = () => (incremental ? { observedThrough: observed } : request.cursor);
+  const cursorNow = () =>
+    incremental ? { observedThrough: observed, runs: cursor?.runs ?? null } : request.cursor;
   for (let start = Math.floor(from / dayMs) * dayMs; start < archiveEnd; ) {
     const year = new Date(start).getUTCFullYear();
     const end = Math.min(Date.UTC(year + 1, 0, 1), Math.ceil(archiveEnd / dayMs) * dayMs);
@@ -149,6 +175,49 @@ async function* read(
     }
   }
   if (failure !== undefined) throw failure;
+}
+
+/** Archived runs on one page: each is a request of its own, and a page is a transaction. */
+const runsPerPage = 30;
+
+/** The runs that were published before the first read. A run that the archive lacks is left out. */
+async function* readRuns(
+  declared: OpenMeteoOptions,
+  context: SourceContext,
+  request: ReadRequest,
+  cursor: Cursor | null,
+): AsyncGenerator<Page> {
+  const { runs } = declared;
+  if (!runs || !cursor) return;
+  const available = parseDuration(runs.availableAfter);
+  const first = Math.ceil(Math.max(Date.parse(runs.from), request.from) / dayMs) * dayMs + runs.hour * hourMs;
+  let { next, until } = cursor.runs ?? { next: first, until: context.clock.now() - available };
+  const address = addressOf(runs.host, "/v1/forecast", context.baseAddress);
+  const length = until - next;
+  while (next <= until) {
+    const parts: WeatherPage[] = [];
+    const rejected: RejectedRow[] = [];
+    for (let n = 0; n < runsPerPage && next <= until; n++, next += dayMs) {
+      const run = new Date(next).toISOString().slice(0, 16);
+      const url = addressWith(address, context, { run, forecast_days: declared.forecastDays });
+      try {
+        const body = await context.http.json(url, { signal: request.signal, errorIn });
+        const hours = hoursOf(body, url, context.location);
+        const page = pageOf(hours, next, next, Number.POSITIVE_INFINITY);
+        rejected.push(...hours.rejected);
+        if (page.validAt.length > 0) parts.push({ ...page, publishedAt: next + available });
+      } catch (error) {
+        if (!/no data is available for this run/i.test(messageOf(error))) throw error;
+      }
+    }
+    yield {
+      parts,
+      rejected,
+      cursor: { ...cursor, runs: { next, until } },
+      schemaChanges: [],
+      progress: length > 0 ? 1 - Math.max(0, until - next) / length : 1,
+    };
+  }
 }
 
 /** The hours of some days, first to last; null when the archive does not reach so far. */

@@ -1,10 +1,10 @@
 import { type Comparison, type Expression, type Literal, QueryError } from "./expression.ts";
 
 /**
- * The two small languages of conditions. They share the grammar
- * `or := and {OR and}; and := not {AND not}; not := NOT not | (or) | predicate` and differ in quoting and dates.
+ * The small languages of conditions. They share the grammar
+ * `or := and {OR and}; and := not {AND not}; not := NOT not | (or) | predicate` and differ in quoting, dates and names.
  */
-export type Dialect = "sql92" | "odsql";
+export type Dialect = "sql92" | "odsql" | "soql";
 
 type Token = { kind: "word" | "text" | "number" | "mark" | "quoted"; value: string; at: number };
 
@@ -20,8 +20,10 @@ export function parseCondition(source: string, dialect: Dialect): Expression {
 
 function tokenize(source: string, dialect: Dialect): Token[] {
   const tokens: Token[] = [];
+  // System fields of SoQL begin with a colon.
+  const colon = dialect === "soql";
   const pattern =
-    /\s+|('(?:[^']|'')*')|("(?:[^"\\]|\\.|"")*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![A-Za-z_])|([A-Za-z_][A-Za-z0-9_.]*)|`([^`]+)`|(<>|!=|<=|>=|[=<>(),*])|(.)/gsy;
+    /\s+|('(?:[^']|'')*')|("(?:[^"\\]|\\.|"")*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![A-Za-z_])|(:?@?[A-Za-z_][A-Za-z0-9_.]*)|`([^`]+)`|(<>|!=|<=|>=|[=<>(),*])|(.)/gsy;
   for (const match of source.matchAll(pattern)) {
     const at = match.index;
     const [, single, double, number, word, ticked, mark, wrong] = match;
@@ -31,6 +33,8 @@ function tokenize(source: string, dialect: Dialect): Token[] {
       const value = double.slice(1, -1).replaceAll('""', '"').replace(/\\(.)/g, "$1");
       tokens.push({ kind: dialect === "odsql" ? "text" : "quoted", value, at });
     } else if (number !== undefined) tokens.push({ kind: "number", value: number, at });
+    else if (word !== undefined && !colon && /^[:@]/.test(word))
+      throw new QueryError(`unexpected character '${word[0]}' at ${at}`);
     else if (word !== undefined) tokens.push({ kind: "word", value: word, at });
     else if (ticked !== undefined) tokens.push({ kind: "quoted", value: ticked, at });
     else if (mark !== undefined) tokens.push({ kind: "mark", value: mark, at });

@@ -1,7 +1,7 @@
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import { type CountFeed, CountTable, HOUR_MS } from "../count-table.ts";
 import { epochMs, filesLike, integerChunks, textRows, withDuck } from "./duck.ts";
+import { recordingFolder } from "./folders.ts";
+import { requestsPeriod } from "./requests.ts";
 
 /** How a city's recordings name what they hold. */
 const ENTITY_COLUMN: Record<string, string> = {
@@ -15,8 +15,9 @@ const ENTITY_COLUMN: Record<string, string> = {
  * @throws RangeError for a city without recordings
  */
 export async function recordedPeriod(root: string, city: string): Promise<{ fromMs: number; toMs: number }> {
+  if (city === "nyc-311") return requestsPeriod(root);
   entityColumn(city);
-  const folder = await cityFolder(root, city);
+  const folder = await recordingFolder(root, city);
   return withDuck(async (connection) => {
     const files = await filesLike(folder, "counts");
     const [row] = await textRows(
@@ -29,18 +30,11 @@ export async function recordedPeriod(root: string, city: string): Promise<{ from
   });
 }
 
-export async function cityFolder(root: string, city: string): Promise<string> {
-  const folder = join(root, city);
-  const found = await stat(folder).catch(() => null);
-  if (found === null) throw new RangeError(`no recordings of ${city}: there is no folder ${folder}`);
-  return folder;
-}
-
 function entityColumn(city: string): string {
   const column = ENTITY_COLUMN[city];
   if (column === undefined) {
     throw new RangeError(
-      `no recordings of '${city}' can be read; known: ${Object.keys(ENTITY_COLUMN).join(", ")}`,
+      `no recordings of '${city}' can be read; known: ${[...Object.keys(ENTITY_COLUMN), "nyc-311"].join(", ")}`,
     );
   }
   return column;
@@ -70,7 +64,7 @@ export async function readCounts(
   city: string,
   publishedMs: (hourMs: number) => number,
 ): Promise<RecordedCounts> {
-  const folder = await cityFolder(root, city);
+  const folder = await recordingFolder(root, city);
   const column = entityColumn(city);
   return withDuck(async (connection) => {
     const files = await filesLike(folder, "counts");

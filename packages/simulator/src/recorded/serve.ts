@@ -6,8 +6,11 @@ import { OpenMeteo } from "../serve/open-meteo.ts";
 import { type Dataset, Opendatasoft } from "../serve/opendatasoft.ts";
 import type { Service } from "../serve/reply.ts";
 import { Zone } from "../zone.ts";
-import { cityFolder, type RecordedCounts, readCounts } from "./counts.ts";
+import { type RecordedCounts, readCounts } from "./counts.ts";
 import { filesLike, textRows, withDuck } from "./duck.ts";
+import { recordingFolder } from "./folders.ts";
+import { readIssuedWeather } from "./issued-weather.ts";
+import { requestServices } from "./serve-requests.ts";
 import { readWeather } from "./weather.ts";
 
 const DAY_MS = 86_400_000;
@@ -25,14 +28,22 @@ const COUNT_FIELDS: readonly Field[] = [
 ];
 
 /**
- * The services of a recorded city. Paris: counts, counters, school holidays and weather. Melbourne's counts are
- * files that a platform reads itself, so it has its weather only.
+ * The services of a recorded city. Paris: counts, counters, school holidays and weather. New York: requests, and
+ * weather with its forecasts as issued. Melbourne's counts are files that a platform reads itself, so it has its
+ * weather only.
  * @throws RangeError for a city without recordings
  */
 export async function recordedServices(
   city: RecordedCity,
   seed: number,
 ): Promise<{ services: Service[]; sources: string[] }> {
+  if (city.city === "nyc-311") {
+    const weather = await readIssuedWeather(city.recordings, city.city);
+    return {
+      services: [await requestServices(city, seed), new OpenMeteo(weather, "America/New_York")],
+      sources: ["counts", "weather"],
+    };
+  }
   const weather = await readWeather(city.recordings, city.city, seed);
   if (city.city !== "paris-bikes") {
     return { services: [new OpenMeteo(weather, "Australia/Melbourne")], sources: ["weather"] };
@@ -139,7 +150,7 @@ async function countersDataset({ places }: RecordedCounts): Promise<Dataset> {
 
 /** School breaks of the three zones as rows of periods; `end_date` is the day classes resume. */
 async function holidaysDataset(city: RecordedCity, zone: Zone): Promise<Dataset> {
-  const folder = await cityFolder(city.recordings, city.city);
+  const folder = await recordingFolder(city.recordings, city.city);
   const days = await withDuck(async (connection) =>
     textRows(connection, `SELECT * FROM ${await filesLike(folder, "school_holidays")} ORDER BY date`),
   );

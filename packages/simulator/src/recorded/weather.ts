@@ -1,8 +1,8 @@
 import { smoothNoise } from "../random.ts";
 import type { Reading, Variable, Weather } from "../weather.ts";
 import { round1 } from "../weather.ts";
-import { cityFolder } from "./counts.ts";
 import { epochMs, filesLike, textRows, withDuck } from "./duck.ts";
+import { recordingFolder } from "./folders.ts";
 
 const HOUR = 3_600_000;
 
@@ -159,7 +159,7 @@ export class RecordedWeather implements Weather {
 export async function readWeather(root: string, city: string, seed: number): Promise<RecordedWeather> {
   const site = SITES[city];
   if (site === undefined) throw new RangeError(`no recorded weather of '${city}' can be read`);
-  const folder = await cityFolder(root, city);
+  const folder = await recordingFolder(root, city);
   const rows = await withDuck(async (connection) =>
     textRows(
       connection,

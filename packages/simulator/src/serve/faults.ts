@@ -93,7 +93,7 @@ function check(value: unknown): asserts value is Fault {
   }
   if (kind === "slow" && typeof fault!["delayMs"] !== "number")
     throw new TypeError("a slow fault needs delayMs");
-  if (kind === "status" && ![429, 500, 503].includes(fault!["status"] as number)) {
-    throw new TypeError("a status fault needs status 429, 500 or 503");
+  if (kind === "status" && ![202, 429, 500, 503].includes(fault!["status"] as number)) {
+    throw new TypeError("a status fault needs status 202, 429, 500 or 503");
   }
 }

@@ -4,9 +4,27 @@ import type { Api } from "./reply.ts";
 type Row = Record<string, unknown>;
 
 /** Fields that play a part, in the order in which they are looked for. */
-const VALUES = ["TotalCount", "sum_counts", "expected_attendance", "Kind", "nom_compteur", "end_date", "end"];
-const DATES = ["Date", "date", "start", "start_date", "installation_date", "Installed"];
-const ENTITIES = ["Location_code", "id_compteur", "id", "location", "name"];
+const VALUES = [
+  "n",
+  "TotalCount",
+  "sum_counts",
+  "expected_attendance",
+  "Kind",
+  "nom_compteur",
+  "end_date",
+  "end",
+];
+const DATES = [
+  "day",
+  "created_date",
+  "Date",
+  "date",
+  "start",
+  "start_date",
+  "installation_date",
+  "Installed",
+];
+const ENTITIES = ["complaint_type", "borough", "Location_code", "id_compteur", "id", "location", "name"];
 const BIG = 9_007_199_254_740_000;
 /** One ms past the last instant a JavaScript date can hold. */
 const NO_INSTANT = 8_640_000_000_000_001;
@@ -35,7 +53,7 @@ export function malform(
   }
   if (!contentType.includes("json")) return body;
   const parsed: unknown = JSON.parse(body);
-  if (Array.isArray(parsed) && api === "opendatasoft")
+  if (Array.isArray(parsed) && (api === "opendatasoft" || api === "socrata"))
     return JSON.stringify(changeRows(parsed as Row[], kind, every));
   if (api === "open-meteo") {
     for (const place of Array.isArray(parsed) ? (parsed as Row[]) : [parsed as Row])

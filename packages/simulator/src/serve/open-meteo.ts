@@ -36,7 +36,10 @@ class BadRequest extends Error {
   override readonly name = "BadRequest";
 }
 
-/** Open-Meteo's forecast and archive, hourly. Forecasts are those issued in the virtual hour of the request. */
+/**
+ * Open-Meteo's forecast, archive and single runs (a forecast with `run=`), hourly. Forecasts are those issued in the
+ * virtual hour of the request.
+ */
 export class OpenMeteo implements Service {
   readonly api = "open-meteo";
   readonly #weather: Weather;
@@ -79,7 +82,8 @@ export class OpenMeteo implements Service {
     // One offset for the whole response, that of the moment of the request: the real service's trap, kept on purpose.
     const offsetMs = zone.offsetMs(nowMs);
     const issueHour = Math.floor(nowMs / HOUR);
-    const [fromHour, toHour] = period(params, archive, weather, nowMs, offsetMs);
+    const run = archive ? null : singleRun(params, weather, nowMs);
+    const [fromHour, toHour] = period(params, archive, weather, run?.atMs ?? nowMs, offsetMs);
     const format = choice(params, "timeformat", ["iso8601", "unixtime"]);
     const hours = Array.from({ length: toHour - fromHour }, (_, i) => fromHour + i);
     const answer: Record<string, unknown> = {
@@ -109,6 +113,7 @@ export class OpenMeteo implements Service {
       if (known === undefined) {
         known = hours.map((hour) => {
           if (hour < weather.fromHour || hour >= weather.toHour) return null;
+          if (run !== null) return run.reading(hour);
           if (daysBefore > 0) {
             const issued = hour - 24 * daysBefore;
             return issued <= issueHour ? weather.forecast(issued, hour) : weather.forecast(issueHour, hour);
@@ -155,6 +160,21 @@ function unitOf(variable: Variable, params: URLSearchParams): Unit {
   if (own === "km/h") return WIND[choice(params, "wind_speed_unit", Object.keys(WIND))]!;
   if (own === "mm") return RAIN[choice(params, "precipitation_unit", Object.keys(RAIN))]!;
   return { text: own, convert: SAME };
+}
+
+/** The run asked for by its UTC time of initialisation, e.g. run=2025-09-01T06:00; null when none is. */
+function singleRun(
+  params: URLSearchParams,
+  weather: Weather,
+  nowMs: number,
+): { atMs: number; reading: (hour: number) => Reading | null } | null {
+  const text = params.get("run");
+  if (text === null) return null;
+  const ms = /^\d{4}-\d{2}-\d{2}T\d{2}:00$/.test(text) ? Date.parse(`${text}Z`) : Number.NaN;
+  if (Number.isNaN(ms)) throw new BadRequest(`Invalid run: ${text}`);
+  const reading = weather.run?.(ms / HOUR, nowMs) ?? null;
+  if (reading === null) throw new BadRequest(`No data is available for this run: ${text}`);
+  return { atMs: ms, reading };
 }
 
 /** A parameter that is one of a few words; the first is the default. */

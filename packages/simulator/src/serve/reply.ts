@@ -3,6 +3,8 @@ export interface Request {
   method: string;
   path: string;
   params: URLSearchParams;
+  /** By name in lower case; one text for each. */
+  headers: Readonly<Record<string, string | undefined>>;
 }
 
 /** What a service answers; long bodies come in pieces. */
@@ -13,7 +15,7 @@ export interface Reply {
 }
 
 /** Which format a reply has: a fault must know how that API spells an error and where it keeps its rows. */
-export type Api = "arcgis" | "opendatasoft" | "open-meteo" | "csv";
+export type Api = "arcgis" | "opendatasoft" | "open-meteo" | "socrata" | "csv";
 
 /** One API under its own paths. Returns null for a path that is not its own. */
 export interface Service {

@@ -123,8 +123,16 @@ function refusal(fault: Extract<Fault, { kind: "status" }>, api: Api, nowMs: num
     headers["retry-after"] =
       fault.retryAfterDate === true ? new Date(Date.now() + seconds * 1000).toUTCString() : String(seconds);
   }
-  const words =
-    status === 429 ? "Too many requests" : status === 503 ? "The service is overloaded" : "Internal error";
+  const words = {
+    202: "The request is still being processed",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "The service is overloaded",
+  }[status];
+  if (api === "socrata") {
+    const code = status === 429 ? "too_many_requests" : "internal_error";
+    return json(status, status === 202 ? { message: words } : { code, error: true, message: words }, headers);
+  }
   if (api === "arcgis")
     return json(status, { error: { code: status, message: words, details: [] } }, headers);
   if (api === "open-meteo") {
@@ -159,6 +167,7 @@ function envelope(fault: Extract<Fault, { kind: "envelope" }>, api: Api, reply: 
   const message = fault.message ?? "Unable to complete operation.";
   if (api === "arcgis") return json(200, { error: { code, message, details: [] } });
   if (api === "open-meteo") return json(200, { error: true, reason: message });
+  if (api === "socrata") return json(200, { code: "internal_error", error: true, message });
   if (api === "opendatasoft") {
     if (typeof reply.body === "string") return json(200, { error_code: "InternalServerError", message });
     const tail = `Streaming interrupted due to the following error: ${message} (error_code: InternalServerError)`;

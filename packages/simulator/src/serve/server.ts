@@ -48,7 +48,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const params = url.searchParams;
     // ArcGIS takes long conditions as a form.
     if (body !== "") for (const [name, value] of new URLSearchParams(body)) params.append(name, value);
-    const request: Request = { method: incoming.method ?? "GET", path, params };
+    const headers = Object.fromEntries(
+      Object.entries(incoming.headers).map(([name, value]) => [name, String(value)]),
+    );
+    const request: Request = { method: incoming.method ?? "GET", path, params, headers };
     const nowMs = now();
     const service = services.find((candidate) => candidate.source(path) !== null);
     const source = service?.source(path) ?? "none";
