@@ -28,6 +28,7 @@ export {
   findBlend,
   type WindowLosses,
 } from "./blend.ts";
+export * as classical from "./classical/index.ts";
 export type { CrossedTerm } from "./crossed-design.ts";
 export {
   CrossedRidge,
@@ -35,11 +36,18 @@ export {
   type CrossedRows,
   fitCrossedRidge,
 } from "./crossed-ridge.ts";
-export { DEFAULT_TREES, type DirectOptions, fitDirect, type QuantityRows } from "./direct-fit.ts";
+export {
+  DEFAULT_TREES,
+  type DirectOptions,
+  fitDirect,
+  type MemberSpec,
+  type QuantityRows,
+} from "./direct-fit.ts";
 export { DirectForecaster, type ForecastRows, type Forecasts } from "./direct-forecaster.ts";
 export { ForecastError, type ForecastErrorCode } from "./errors.ts";
 export type { Calibrate, FitOptions, FitProgress, TreeParams } from "./fitting.ts";
 export type { Matrix } from "./matrix.ts";
+export type { MemberColumns, MemberKind } from "./member.ts";
 export { fitNetwork, type NetworkRows } from "./network/fit.ts";
 export { Network } from "./network/network.ts";
 export { DEFAULT_NETWORK, type Loss, type NetworkOptions, type NetworkProgress } from "./network/options.ts";

@@ -7,8 +7,8 @@ import {
   type Observed,
   RESIDUAL_DETECTOR,
 } from "../src/index.ts";
+import { normalOf, randomOf } from "../src/random.ts";
 import { RollingMedian } from "../src/rolling-median.ts";
-import { randomOf } from "./synthetic.ts";
 
 const detectors: Detector[] = [
   RESIDUAL_DETECTOR,
@@ -19,8 +19,7 @@ const detectors: Detector[] = [
 
 /** A weekly rhythm with normal noise of 10 %, forecast by the rhythm itself. */
 function ordinaryDays(days: number, seed: number) {
-  const random = randomOf(seed);
-  const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  const normal = normalOf(randomOf(seed));
   const forecast = Float64Array.from({ length: days }, (_, t) => 500 - (t % 7 >= 5 ? 200 : 0));
   const actual = forecast.map((f) => Math.round(f * Math.exp(0.1 * normal())));
   return { actual, forecast, low: forecast.map((f) => f * 0.8), high: forecast.map((f) => f * 1.25) };

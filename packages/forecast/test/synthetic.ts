@@ -1,19 +1,7 @@
 import type { BinaryRows, Matrix, QuantityRows } from "../src/index.ts";
+import { normalOf, randomOf } from "../src/random.ts";
 
-/** A small generator (mulberry32), so that every run sees the same rows. */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-function normalOf(random: () => number): () => number {
-  return () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-}
+export { randomOf };
 
 /** An own buffer for each array, so that a test can change one without another. */
 export function quantityRows(count: number, seed: number, leads = 4): QuantityRows {
