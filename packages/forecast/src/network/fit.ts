@@ -6,7 +6,8 @@ import { Network } from "./network.ts";
 import { type NetworkOptions, outputsOf, type Settings, settingsOf } from "./options.ts";
 import { Pauses } from "./pauses.ts";
 import { Reporter } from "./reporter.ts";
-import { type Counts, initialise, planTraining, shapeOf, Trainer, usefulWorkers } from "./trainer.ts";
+import { Trainer } from "./trainer.ts";
+import { type Counts, initialise, planTraining, shapeOf, usefulWorkers } from "./training-plan.ts";
 import { runWorkers } from "./workers.ts";
 
 /** Rows a network learns from. */

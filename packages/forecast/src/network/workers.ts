@@ -2,7 +2,7 @@ import { Worker } from "node:worker_threads";
 import { control } from "@cityscale/trees/wasm";
 import { ForecastError } from "../errors.ts";
 import type { NetworkProgress } from "./options.ts";
-import type { TrainingPlan } from "./trainer.ts";
+import type { TrainingPlan } from "./training-plan.ts";
 
 export interface WorkerTask {
   readonly plan: TrainingPlan;

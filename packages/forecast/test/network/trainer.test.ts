@@ -2,7 +2,8 @@ import { Team } from "@cityscale/trees/wasm";
 import { expect, test } from "vitest";
 import { scaledLoss } from "../../src/network/loss.ts";
 import { settingsOf } from "../../src/network/options.ts";
-import { initialise, planTraining, shapeOf, Trainer } from "../../src/network/trainer.ts";
+import { Trainer } from "../../src/network/trainer.ts";
+import { initialise, planTraining, shapeOf } from "../../src/network/training-plan.ts";
 import { randomOf } from "../synthetic.ts";
 import { naiveForward } from "./naive.ts";
 
