@@ -56,3 +56,17 @@ export { fitRidge, Ridge, type RidgeOptions, type RidgeRows } from "./ridge.ts";
 export * as scores from "./scores/index.ts";
 export * as splits from "./splits.ts";
 export { type Transform, type TransformSpec, transformOf } from "./transform.ts";
+export {
+  type Choice,
+  type Dimension,
+  type Interim,
+  type PrunerOptions,
+  type Running,
+  type Space,
+  type Trial,
+  TrialPruned,
+  type Tuned,
+  type TuneOptions,
+  tune,
+  type ValuesOf,
+} from "./tune/index.ts";

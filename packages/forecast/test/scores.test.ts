@@ -1,7 +1,15 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ForecastError, scores } from "../src/index.ts";
 
+interface Golden {
+  y: number[];
+  f: number[];
+  label: number[];
+  p: number[];
+  scores: Record<string, number>;
+}
 const y = Float64Array.of(10, 12, 9, 15);
 const f = Float64Array.of(11, 11, 10, 12);
 const training = Float64Array.of(8, 10, 9, 11, 12, 10, 13);
@@ -203,5 +211,27 @@ describe("scores of a binary target", () => {
     expect(scores.recallAtAlarmRate(label, ranked, 0.014)).toBe(0.5);
     expect(scores.recallAtAlarmRate(label, new Float64Array(200), 0.01)).toBeCloseTo(0.01, 12);
     expect(scores.recallAtAlarmRate(label, ranked, 0)).toBe(0);
+  });
+});
+
+describe("scores", () => {
+  test("are scikit-learn's", () => {
+    const golden: Golden = JSON.parse(readFileSync(new URL("golden/scores.json", import.meta.url), "utf8"));
+    const [actual, forecast, p] = [golden.y, golden.f, golden.p].map((values) => Float64Array.from(values));
+    const label = Uint8Array.from(golden.label);
+    const ours = {
+      mape: scores.mape(actual!, forecast!),
+      wape: scores.wape(actual!, forecast!),
+      rmse: scores.rmse(actual!, forecast!),
+      rmsle: scores.rmsle(actual!, forecast!),
+      r2: scores.r2(actual!, forecast!),
+      pinball10: scores.pinball(actual!, forecast!, 0.1),
+      pinball90: scores.pinball(actual!, forecast!, 0.9),
+      averagePrecision: scores.averagePrecision(label, p!),
+      brier: scores.brier(label, p!),
+      f1at30: scores.f1(label, p!, 0.3),
+    };
+    for (const [name, value] of Object.entries(ours))
+      expect(value, name).toBeCloseTo(golden.scores[name]!, 10);
   });
 });
