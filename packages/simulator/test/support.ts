@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
-import { type GenerativeCity, type Simulator, type SimulatorOptions, startSimulator } from "../src/index.ts";
+import { type Simulator, type SimulatorOptions, startSimulator } from "../src/index.ts";
 
 export const HOUR = 3_600_000;
 export const DAY = 86_400_000;
@@ -26,7 +26,7 @@ export interface Movable extends Simulator {
 
 export async function startMovable(
   iso: string,
-  city: GenerativeCity | { recordings: string; city: string; publicationDelayMs?: number },
+  city: SimulatorOptions["city"],
   more: Partial<SimulatorOptions> = {},
 ): Promise<Movable> {
   const buffer = new SharedArrayBuffer(8);

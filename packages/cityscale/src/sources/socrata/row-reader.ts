@@ -84,7 +84,9 @@ export function createRowReader(
     },
     record(series: Series, row: Row): void {
       const at = instantOf(row[declared.created]);
-      const key = idOf(row[declared.key])?.replaceAll("\n", " ");
+      // Every scalar comes as text: what is none is damaged.
+      const text = row[declared.key];
+      const key = typeof text === "string" ? idOf(text)?.replaceAll("\n", " ") : undefined;
       if (at === undefined) reject("log", declared.created, "a time of the range asked", row);
       else if (key === undefined) reject("log", declared.key, "an id", row);
       else {
