@@ -29,6 +29,14 @@ export {
   type WindowLosses,
 } from "./blend.ts";
 export * as classical from "./classical/index.ts";
+export {
+  type ColdStart,
+  type ColdStartOptions,
+  coldStart,
+  type Donor,
+  type Newcomer,
+  widened,
+} from "./cold-start.ts";
 export type { CrossedTerm } from "./crossed-design.ts";
 export {
   CrossedRidge,
