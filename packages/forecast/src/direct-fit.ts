@@ -13,6 +13,10 @@ import {
   type TreeParams,
 } from "./fitting.ts";
 import { checkMatrix, type Matrix, rowsWhere, take, takeRows } from "./matrix.ts";
+import { groupsOf, type Member, type MemberColumns, selectColumns } from "./member.ts";
+import { fitNetwork } from "./network/fit.ts";
+import { DEFAULT_NETWORK, type NetworkOptions } from "./network/options.ts";
+import { fitRidge } from "./ridge.ts";
 import { type Transform, type TransformSpec, transformOf } from "./transform.ts";
 
 /** Training rows of a quantity: one per (entity, origin, lead). */
@@ -28,16 +32,41 @@ export interface QuantityRows {
   readonly calibration: Uint8Array;
 }
 
+/** A member to fit; its weight is its share of the point forecast, in any unit. */
+export type MemberSpec = { readonly weight: number; readonly seed?: number } & (
+  | { readonly kind: "trees" }
+  | {
+      readonly kind: "network";
+      /** All columns of the matrix when left out. */
+      readonly columns?: MemberColumns;
+      readonly network?: Pick<
+        NetworkOptions,
+        "hidden" | "epochs" | "learningRate" | "batch" | "dropout" | "weightDecay"
+      >;
+    }
+  | {
+      /** One regression for each lead and each code of the column `by`. */
+      readonly kind: "ridge";
+      readonly by: string;
+      readonly alpha: number;
+      readonly columns?: MemberColumns;
+    }
+);
+
 export interface DirectOptions extends FitOptions {
   readonly transform: TransformSpec;
   readonly objective: "l1" | "l2";
   /** Quantile levels to forecast, ascending, each inside (0, 1). Level 0.5 is the point forecast itself. */
   readonly levels: readonly number[];
   readonly calibrate: Calibrate;
+  /** Models that the point forecast is the weighted mean of, on the transformed scale; trees alone when left out. */
+  readonly members?: readonly MemberSpec[];
   /** Trees of the point model, over `DEFAULT_TREES`. */
   readonly trees?: TreeParams;
   /** Trees of the quantile models, over `DEFAULT_TREES` with 300 iterations and `trees` without its count. */
   readonly quantileTrees?: TreeParams;
+  /** At most so many rows, drawn evenly, for each quantile model: they need fewer than the point does. */
+  readonly quantileRows?: number;
 }
 
 /** What served hourly pedestrians best; a smaller data set wants fewer leaves and rows per leaf. */
@@ -54,9 +83,16 @@ export const DEFAULT_TREES: TreeParams = {
 /** Leads beyond this are taken for a mistake (a timestamp in place of a lead). */
 const MAX_LEAD = 10_000;
 
+/** Trees that take about as long as a network, for the progress told. */
+const TREES_PER_NETWORK = 100;
+
+/** A network's labels are clipped here, and its weights at so many times their mean: a few rows must not rule it. */
+const LABEL_CLIP = 2.5;
+const WEIGHT_CLIP = 6;
+
 /**
- * Fits a direct multi-horizon forecaster: one global model of the transformed target for the point forecast
- * and one per outer quantile level, all on columns binned once, with per-lead conformal offsets.
+ * Fits a direct multi-horizon forecaster: global models of the transformed target for the point forecast and one
+ * per outer quantile level, all on columns binned once, with per-lead conformal offsets.
  *
  * @throws ForecastError `shape`, `option`, `data` (a negative or infinite target or expectation, a lead below
  *   1) or `noRows`; the signal's reason when aborted
@@ -65,6 +101,10 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
   const transform = transformOf(options.transform);
   checkLevels(options.levels);
   checkRows(rows);
+  const specs = options.members ?? [{ kind: "trees", weight: 1 }];
+  if (!specs.some(({ weight }) => weight > 0) || !specs.every(({ weight }) => weight >= 0)) {
+    throw new ForecastError("option", "members want weights of at least 0, one of them above");
+  }
   const { matrix, expectation, target } = rows;
   const usable = rowsWhere(matrix.rows, (i) => !Number.isNaN(transform.forward(target[i]!, expectation[i]!)));
   if (usable.length === 0) {
@@ -78,15 +118,34 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
   const pointTrees = { ...DEFAULT_TREES, ...options.trees };
   const quantileTrees = { ...pointTrees, numIterations: 300, ...options.quantileTrees };
   const quantileFits = outer.length * (calibrate === "refit" ? 2 : 1);
+  const costs = { trees: pointTrees.numIterations ?? 0, network: TREES_PER_NETWORK, ridge: 0 };
   const fitter = new Fitter(
     options,
-    (pointTrees.numIterations ?? 0) + quantileFits * (quantileTrees.numIterations ?? 0),
+    specs.reduce((sum, { kind }) => sum + costs[kind], 0) + quantileFits * (quantileTrees.numIterations ?? 0),
   );
 
   const all = sampleRows(rows, usable, transform, options);
-  const point = await fitter.fit("point", all, { ...pointTrees, objective: options.objective });
-  const early = split && subsample(all, split.early);
+  const members: Member[] = [];
+  for (const spec of specs) {
+    members.push(
+      spec.kind === "trees"
+        ? {
+            kind: "trees",
+            weight: spec.weight,
+            model: await fitter.fit("point", all, {
+              ...pointTrees,
+              objective: options.objective,
+              ...(spec.seed !== undefined && { seed: spec.seed }),
+            }),
+          }
+        : spec.kind === "network"
+          ? await networkMember(rows, usable, all, spec, options, fitter)
+          : ridgeMember(rows, usable, all, spec),
+    );
+  }
   const late = split && lateRows(rows, usable, split.late, all);
+  const early = split && subsample(all, few(split.early, options.quantileRows));
+  const whole = calibrate === "holdout" ? null : fewOf(all, usable.length, options.quantileRows);
   const quantiles: Model[] = [];
   const offsets: Float64Array[] = [];
   for (const level of outer) {
@@ -100,17 +159,101 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
     } else {
       offsets.push(new Float64Array(0));
     }
-    if (model === null || calibrate === "refit") model = await fitter.fit(`quantile ${level}`, all, params);
-    quantiles.push(model);
+    if (whole) model = await fitter.fit(`quantile ${level}`, whole, params);
+    quantiles.push(model!);
   }
   return new DirectForecaster({
     transform: options.transform,
     featureNames: matrix.names,
     levels: options.levels,
-    point,
+    members,
     quantiles,
     offsets,
   });
+}
+
+async function networkMember(
+  { matrix }: QuantityRows,
+  usable: Int32Array,
+  all: Sample,
+  spec: MemberSpec & { kind: "network" },
+  options: DirectOptions,
+  fitter: Fitter,
+): Promise<Member> {
+  const columns = spec.columns ?? matrix;
+  // Rows that cannot be used weigh nothing: no column is copied for their sake.
+  const label = new Float64Array(matrix.rows);
+  const weight = new Float64Array(matrix.rows);
+  for (let k = 0; k < usable.length; k++) {
+    label[usable[k]!] = Math.max(-LABEL_CLIP, Math.min(LABEL_CLIP, all.label[k]!));
+    weight[usable[k]!] = Math.min(all.weight[k]!, WEIGHT_CLIP);
+  }
+  // Counts and their differences have no scale that these bounds would fit.
+  const bounded = options.transform.name !== "identity";
+  if (!bounded) for (let k = 0; k < usable.length; k++) label[usable[k]!] = all.label[k]!;
+  const model = await fitter.advance("network", TREES_PER_NETWORK, (onShare) =>
+    fitNetwork(
+      { matrix: selectColumns(matrix, columns), label, weight },
+      {
+        ...spec.network,
+        loss:
+          options.objective === "l2"
+            ? bounded
+              ? { kind: "smoothL1", delta: 1 }
+              : { kind: "squared" }
+            : DEFAULT_NETWORK.loss,
+        seed: spec.seed ?? options.seed,
+        threads: options.threads,
+        ...(options.signal && { signal: options.signal }),
+        onProgress: ({ done, of }) => onShare(done / of),
+      },
+    ),
+  );
+  const { names, categorical } = columns;
+  return { kind: "network", weight: spec.weight, model, columns: { names, categorical } };
+}
+
+function ridgeMember(
+  { matrix, lead }: QuantityRows,
+  usable: Int32Array,
+  all: Sample,
+  spec: MemberSpec & { kind: "ridge" },
+): Member {
+  const { names, categorical } = spec.columns ?? matrix;
+  const by = matrix.columns[matrix.names.indexOf(spec.by)];
+  if (!by) throw new ForecastError("option", `there is no column "${spec.by}" to part a ridge by`);
+  const codes = [...new Set(by)].filter((code) => !Number.isNaN(code)).sort((a, b) => a - b);
+  const groups = { by: spec.by, codes, leads: lead.reduce((most, h) => Math.max(most, h), 1) };
+  const target = new Float64Array(matrix.rows).fill(Number.NaN);
+  const weight = new Float64Array(matrix.rows);
+  for (let k = 0; k < usable.length; k++) {
+    target[usable[k]!] = all.label[k]!;
+    weight[usable[k]!] = all.weight[k]!;
+  }
+  const columns = { names, categorical };
+  const model = fitRidge(
+    { matrix: selectColumns(matrix, columns), target, weight, group: groupsOf(matrix, lead, groups) },
+    { alpha: spec.alpha, clipTarget: 0.005 },
+  );
+  return { kind: "ridge", weight: spec.weight, model, columns, groups };
+}
+
+/** At most `most` of the positions, evenly. */
+function few(positions: Int32Array, most = positions.length): Int32Array {
+  if (positions.length <= most) return positions;
+  const share = positions.length / most;
+  return Int32Array.from({ length: most }, (_, k) => positions[Math.floor(k * share)]!);
+}
+
+function fewOf(all: Sample, rows: number, most: number | undefined): Sample {
+  if (most === undefined || rows <= most) return all;
+  return subsample(
+    all,
+    few(
+      Int32Array.from({ length: rows }, (_, k) => k),
+      most,
+    ),
+  );
 }
 
 function sampleRows(
@@ -124,11 +267,11 @@ function sampleRows(
   for (let k = 0; k < usable.length; k++) {
     const expectation = rows.expectation[usable[k]!]!;
     label[k] = transform.forward(rows.target[usable[k]!]!, expectation);
-    weight[k] = transform.weight(expectation);
+    // Squares of a log-ratio are errors of the ratio, whatever its size.
+    weight[k] = options.objective === "l2" ? 1 : transform.weight(expectation);
   }
   return sampleOf(rows.matrix, usable, label, weight, options);
 }
-
 /** Features, transformed targets and leads of the calibration rows, given as positions in `usable`. */
 function lateRows(rows: QuantityRows, usable: Int32Array, late: Int32Array, all: Sample) {
   const index = late.map((k) => usable[k]!);

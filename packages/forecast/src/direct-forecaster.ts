@@ -2,6 +2,7 @@ import type { Model } from "@cityscale/trees";
 import { type Fields, pack, unpack } from "./container.ts";
 import { ForecastError, requireLength } from "./errors.ts";
 import { checkColumns, type Matrix } from "./matrix.ts";
+import { type Member, type MemberKind, memberFields, predictMembers, readMember } from "./member.ts";
 import { gainShares, readModel } from "./stored-model.ts";
 import { type Transform, type TransformSpec, transformOf } from "./transform.ts";
 
@@ -24,14 +25,15 @@ export interface DirectParts {
   readonly transform: TransformSpec;
   readonly featureNames: readonly string[];
   readonly levels: readonly number[];
-  readonly point: Model;
+  /** The point forecast is their weighted mean on the transformed scale. */
+  readonly members: readonly Member[];
   /** One per level other than 0.5, ascending. */
   readonly quantiles: readonly Model[];
   /** As `quantiles`: on the transformed scale, by lead - 1; empty without calibration. */
   readonly offsets: readonly Float64Array[];
 }
 
-const KIND = "direct-forecaster/1";
+const KIND = "direct-forecaster/2";
 
 /** A fitted forecaster of a quantity; made by `fitDirect` or `fromBytes`. Immutable. */
 export class DirectForecaster {
@@ -52,6 +54,23 @@ export class DirectForecaster {
     return this.#parts.levels;
   }
 
+  /** Kinds of the models that the point forecast is made of, each once. */
+  get kinds(): readonly MemberKind[] {
+    return [...new Set(this.#parts.members.map(({ kind }) => kind))];
+  }
+
+  /** The same intervals around the point of the members of one kind alone. */
+  only(kind: MemberKind): DirectForecaster {
+    const members = this.#parts.members.filter((member) => member.kind === kind);
+    if (members.length === 0) throw new ForecastError("option", `there is no ${kind} among ${this.kinds}`);
+    // They have a say even where the blend gives them none.
+    const weighted = members.some(({ weight }) => weight > 0);
+    return new DirectForecaster({
+      ...this.#parts,
+      members: weighted ? members : members.map((member) => ({ ...member, weight: 1 })),
+    });
+  }
+
   /** Conformal offsets on the transformed scale, by level other than 0.5 and lead - 1; for inspection. */
   get offsets(): readonly Float64Array[] {
     return this.#parts.offsets;
@@ -63,7 +82,7 @@ export class DirectForecaster {
    * @throws ForecastError `shape` on other columns than those fitted on, `data` on a lead below 1
    */
   predict(rows: ForecastRows): Forecasts {
-    const { featureNames, levels, point: pointModel, quantiles: models, offsets } = this.#parts;
+    const { featureNames, levels, members, quantiles: models, offsets } = this.#parts;
     const { matrix, expectation, lead } = rows;
     checkColumns(matrix, featureNames);
     requireLength("expectation", expectation.length, matrix.rows);
@@ -71,7 +90,7 @@ export class DirectForecaster {
     if (matrix.rows === 0) {
       return { point: new Float64Array(0), quantiles: levels.map(() => new Float64Array(0)) };
     }
-    const point = pointModel.predict(matrix.columns);
+    const point = predictMembers(members, matrix, lead);
     this.#toCounts(point, expectation);
     let next = 0;
     const quantiles = levels.map((level) => {
@@ -84,18 +103,28 @@ export class DirectForecaster {
     return { point, quantiles };
   }
 
-  /** Share of the point model's total gain by feature, in the order of `featureNames`; sums to 1 (or is all 0). */
+  /**
+   * Share of the total gain of the point's first trees by feature, in the order of `featureNames`; sums to 1, or is
+   * all 0 where they have no splits, or there are none.
+   */
   importance(): Float64Array {
-    return gainShares(this.#parts.point);
+    const trees = this.#parts.members.find((member) => member.kind === "trees");
+    return trees ? gainShares(trees.model) : new Float64Array(this.featureNames.length);
   }
 
   /** The same forecaster gives the same bytes. */
   toBytes(): Uint8Array {
-    const { transform, featureNames, levels, point, quantiles, offsets } = this.#parts;
+    const { transform, featureNames, levels, members, quantiles, offsets } = this.#parts;
     return pack(
       KIND,
-      { transform, featureNames, levels, offsets: offsets.map((byLead) => ({ byLead: [...byLead] })) },
-      [point, ...quantiles].map((model) => model.toBytes()),
+      {
+        transform,
+        featureNames,
+        levels,
+        members: members.map(memberFields),
+        offsets: offsets.map((byLead) => ({ byLead: [...byLead] })),
+      },
+      [...members.map(({ model }) => model), ...quantiles].map((model) => model.toBytes()),
     );
   }
 
@@ -105,14 +134,16 @@ export class DirectForecaster {
     const levels = fields.numbers("levels");
     const offsets = fields.objects("offsets").map((entry) => Float64Array.from(entry.numbers("byLead")));
     const outer = levels.filter((level) => level !== 0.5).length;
-    if (sections.length !== outer + 1 || offsets.length !== outer) {
+    const stored = fields.objects("members");
+    if (stored.length === 0 || sections.length !== stored.length + outer || offsets.length !== outer) {
       throw new ForecastError(
         "bytes",
-        `${sections.length} models and ${offsets.length} offsets for ${outer} outer levels`,
+        `${sections.length} models and ${offsets.length} offsets for ${stored.length} members and ${outer} outer levels`,
       );
     }
     const featureNames = fields.strings("featureNames");
-    const [point, ...quantiles] = sections.map((section) => readModel(section, featureNames));
+    const members = stored.map((member, k) => readMember(member, sections[k]!, featureNames));
+    const quantiles = sections.slice(stored.length).map((section) => readModel(section, featureNames));
     const transform = readTransform(fields.object("transform"));
     try {
       checkLevels(levels);
@@ -124,7 +155,7 @@ export class DirectForecaster {
       transform,
       featureNames,
       levels,
-      point: point!,
+      members,
       quantiles,
       offsets,
     });

@@ -51,20 +51,32 @@ export class Fitter {
   }
 
   async fit(phase: string, sample: Sample, params: Params): Promise<Model> {
-    const { seed, threads, signal, onProgress } = this.#options;
+    const { seed, threads, signal } = this.#options;
+    const trees = params.numIterations ?? 0;
+    return await this.advance(phase, trees, (onShare) =>
+      train(
+        sample,
+        { seed, ...params, numThreads: threads },
+        { ...(signal && { signal }), onProgress: (p: { iteration: number }) => onShare(p.iteration / trees) },
+      ),
+    );
+  }
+
+  /** Does work that counts for so many trees, and tells the share of it that is done. */
+  async advance<T>(
+    phase: string,
+    trees: number,
+    work: (onShare: (share: number) => void) => Promise<T>,
+  ): Promise<T> {
+    const { signal, onProgress } = this.#options;
     signal?.throwIfAborted();
     const before = this.#done;
-    const report = onProgress && {
-      onProgress: (p: { iteration: number }) =>
-        onProgress({ phase, done: before + p.iteration, of: this.#of }),
-    };
-    const model = await train(
-      sample,
-      { ...params, seed, numThreads: threads },
-      { ...(signal && { signal }), ...report },
+    const result = await work((share) =>
+      onProgress?.({ phase, done: before + Math.floor(share * trees), of: this.#of }),
     );
-    this.#done += params.numIterations ?? 0;
-    return model;
+    this.#done += trees;
+    onProgress?.({ phase, done: this.#done, of: this.#of });
+    return result;
   }
 }
 

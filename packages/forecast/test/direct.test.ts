@@ -40,6 +40,29 @@ generalChecks({
   fromBytes: (bytes) => adapt(DirectForecaster.fromBytes(bytes)),
 });
 
+const blend: DirectOptions["members"] = [
+  { kind: "trees", weight: 2 },
+  { kind: "network", weight: 1, network: { hidden: [16], epochs: 20, batch: 256, learningRate: 0.01 } },
+  {
+    kind: "ridge",
+    weight: 1,
+    alpha: 1,
+    by: "entity",
+    columns: { names: ["signal"], categorical: [] },
+  },
+];
+
+generalChecks({
+  name: "direct, a blend",
+  constant: 50,
+  rows: quantityRows,
+  fit: async ({ matrix, target, calibration, ...rest }) => {
+    const given = { matrix, target, calibration, ...sideOf(matrix.rows) };
+    return adapt(await fitDirect(given, { ...options, members: blend, ...rest }));
+  },
+  fromBytes: (bytes) => adapt(DirectForecaster.fromBytes(bytes)),
+});
+
 function adapt(fitted: DirectForecaster) {
   return {
     toBytes: () => fitted.toBytes(),
@@ -118,6 +141,42 @@ describe("the direct forecaster", () => {
           expect(offset).toBeCloseTo(before[k]![h]! + 1000, 6);
         });
       });
+    }
+  });
+
+  test("a blend is the weighted mean of its members on the transformed scale, which stand alone too", async () => {
+    const fitted = await fitDirect(rows, { ...options, members: blend });
+    expect(fitted.kinds).toEqual(["trees", "network", "ridge"]);
+    const { point } = fitted.predict(later);
+    const alone = fitted.kinds.map((kind) => fitted.only(kind).predict(later));
+    const z = (value: number, i: number) => Math.log(value + 5) - Math.log(later.expectation[i]! + 5);
+    for (let i = 0; i < 500; i++) {
+      const [trees, network, ridge] = alone.map((forecast) => z(forecast.point[i]!, i));
+      if (alone.some((forecast) => forecast.point[i] === 0)) continue;
+      expect(z(point[i]!, i)).toBeCloseTo((2 * trees! + network! + ridge!) / 4, 9);
+    }
+    for (const { point: own } of alone) {
+      expect(scores.wape(later.target, own)!).toBeLessThan(
+        0.8 * scores.wape(later.target, later.expectation)!,
+      );
+    }
+    expect(() => fitted.only("trees").only("ridge")).toThrow(/no ridge among trees/);
+  });
+
+  test("a member that does not know an entity leaves its weight to the others", async () => {
+    const fitted = await fitDirect(rows, { ...options, members: blend, levels: [] });
+    const strange = {
+      ...later,
+      matrix: withColumn(later.matrix, "entity", new Float32Array(later.matrix.rows).fill(77)),
+    };
+    expect(fitted.only("ridge").predict(strange).point.every(Number.isNaN)).toBe(true);
+    expect(fitted.predict(strange).point.every(Number.isFinite)).toBe(true);
+  });
+
+  test("members without a weight, or with one below 0, are refused", async () => {
+    for (const weights of [[0], [-1, 2]]) {
+      const members = weights.map((weight) => ({ kind: "trees" as const, weight }));
+      await expect(fitDirect(rows, { ...options, members })).rejects.toThrow(/weights/);
     }
   });
 
@@ -204,16 +263,17 @@ describe("the direct forecaster", () => {
   test("saved bytes with a valid checksum but impossible contents are refused", async () => {
     const { sections } = unpack(
       (await fitDirect(rows, { ...options, calibrate: "none" })).toBytes(),
-      "direct-forecaster/1",
+      "direct-forecaster/2",
     );
     const good = {
       transform: { name: "logRatio", offset: 5 },
       featureNames: ["entity", "lead", "signal"],
       levels: [0.1, 0.5, 0.9],
+      members: [{ kind: "trees", weight: 1 }],
       offsets: [{ byLead: [] }, { byLead: [] }],
     };
     const load = (change: object, parts = sections) =>
-      DirectForecaster.fromBytes(pack("direct-forecaster/1", { ...good, ...change }, parts));
+      DirectForecaster.fromBytes(pack("direct-forecaster/2", { ...good, ...change }, parts));
     expect(load({}).levels).toEqual([0.1, 0.5, 0.9]);
     const hostile = [
       { levels: [0.9, 0.5, 0.1] },
@@ -224,6 +284,10 @@ describe("the direct forecaster", () => {
       { transform: { name: "logRatio", offset: 0 } },
       { transform: { name: "sqrt" } },
       { featureNames: ["entity", "signal", "lead"] },
+      { members: [] },
+      { members: [{ kind: "trees", weight: -1 }] },
+      { members: [{ kind: "forest", weight: 1, columns: { names: [], categorical: [] } }] },
+      { members: [{ kind: "network", weight: 1, columns: { names: ["lead"], categorical: [] } }] },
     ];
     const code = (run: () => unknown) => {
       try {

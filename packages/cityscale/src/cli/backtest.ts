@@ -3,7 +3,14 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { loadCity, memoryMb, openScratchLake } from "../app/index.ts";
 import { atomicWrite, CityScaleError, type Config, createLog } from "../core/index.ts";
-import { type City, dayOfDate, parseDuration, type Target } from "../domain/index.ts";
+import {
+  type City,
+  dayOfDate,
+  type ModelKindName,
+  modelKinds,
+  parseDuration,
+  type Target,
+} from "../domain/index.ts";
 import { type BacktestOptions, backtest, type ModelScores } from "../models/index.ts";
 import type { BacktestReport } from "./backtest-schema.ts";
 import { UsageError } from "./exit-codes.ts";
@@ -24,6 +31,7 @@ export interface BacktestFlags {
   readonly lag: string;
   readonly weather: boolean;
   readonly fast?: boolean;
+  readonly kind?: string;
   readonly classical?: boolean;
   /** A file, or `-` for standard output. */
   readonly json?: string;
@@ -55,7 +63,7 @@ export async function runBacktest(
     ...(flags.refit === "never" ? {} : { refit: duration("--refit", flags.refit, city) }),
     ...(flags.entities === undefined ? {} : { entities: await entityList(flags.entities) }),
     weather: flags.weather,
-    fast: flags.fast === true,
+    kind: kindOf(flags),
     threads: config.threads,
     signal,
   };
@@ -162,6 +170,15 @@ function targetOf(city: City, name: string | undefined): Target {
     );
   }
   return target;
+}
+
+/** A blend of all kinds unless one is asked for; `--fast` asks for trees. */
+function kindOf({ kind, fast }: BacktestFlags): ModelKindName {
+  if (kind === undefined) return fast ? "trees" : "blend";
+  const known = modelKinds.find((name) => name === kind);
+  if (!known) throw new UsageError(`--kind ${kind}: write one of ${modelKinds.join(", ")}`);
+  if (fast && known !== "trees") throw new UsageError(`--fast trains trees alone, and --kind says ${kind}`);
+  return known;
 }
 
 /** A local date that exists. Throws UsageError. */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parseDuration } from "./duration.ts";
 import { createGrid, type Grid } from "./grid.ts";
 import { dayOfDate, isTimeZone, startOfLocalDay } from "./local-time.ts";
-import type { Absence } from "./vocabulary.ts";
+import { type Absence, memberKinds, modelKinds } from "./vocabulary.ts";
 
 const id = z
   .string()
@@ -91,6 +91,16 @@ const targetSchema = z.strictObject({
   features: z.array(featureSchema).default([]),
   training: z
     .strictObject({
+      /** What is trained: one kind of model, or a blend of several. */
+      kind: z.enum(modelKinds).default("trees"),
+      /** Weights of the kinds in a blend. */
+      blend: z
+        .partialRecord(z.enum(memberKinds), z.number().min(0))
+        .refine(
+          (weights) => Object.values(weights).some((weight) => (weight ?? 0) > 0),
+          "give one kind a weight above 0",
+        )
+        .default({ trees: 0.45, network: 0.55 }),
       /** Newest days kept from training and used to judge the model. */
       testWindow: duration.default("28d"),
       /** Days before the test window from which intervals are calibrated. */

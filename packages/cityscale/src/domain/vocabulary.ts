@@ -83,6 +83,11 @@ export const weatherRanges: Readonly<Record<WeatherVariable, readonly [min: numb
   radiation: [-20, 1500],
 };
 
+/** Models that forecast from rows of features; a blend is the weighted mean of several. */
+export const memberKinds = ["trees", "network", "ridge"] as const;
+export const modelKinds = [...memberKinds, "blend"] as const;
+export type ModelKindName = (typeof modelKinds)[number];
+
 /** Names of the naive forecasts that stand in every table. */
 export const naiveNames = ["last-week", "mean-4-weeks", "median-8-weeks"] as const;
 export type NaiveName = (typeof naiveNames)[number];

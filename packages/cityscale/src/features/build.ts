@@ -38,6 +38,9 @@ export interface FeatureSet {
 /** Variants of the past computed in one pass; more are split over several passes to bound memory. */
 const variantsPerPass = 240;
 
+/** Rows read at a time: bounds the memory that the join of all blocks takes. */
+const rowsPerRead = 120_000;
+
 /**
  * Features of every entity x origin x lead of the request, by one set of SQL for training and forecasting.
  * Throws FEATURE_SQL_INVALID naming the custom feature whose SQL does not run, RangeError on a request without origins.
@@ -173,11 +176,11 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
   return `
     WITH rows_keyed AS (
       SELECT w.*, k.* EXCLUDE (v, e, key), ${weeks((i) => `k.s${i}`)} AS s
-      FROM row_keys w JOIN keyed k USING (v, e, key)
+      FROM row_slice w JOIN keyed k USING (v, e, key)
     ), events_seen AS (
       SELECT w."row", sum(x.attendance * x.nearness) FILTER (x.during) AS near, max(x.attendance) FILTER (x.during) AS everywhere,
         sum(x.attendance * x.nearness) FILTER (x.before_start) AS starting, sum(x.attendance * x.nearness) FILTER (x.after_end) AS ending
-      FROM row_keys w JOIN events_at x ON x.e = w.e AND x.t = w.t AND x.known_at <= w.origin_at AND x.known_to > w.origin_at
+      FROM row_slice w JOIN events_at x ON x.e = w.e AND x.t = w.t AND x.known_at <= w.origin_at AND x.known_to > w.origin_at
       GROUP BY w."row"
     )
     SELECT w."row", w.e AS row_e, w.o AS row_o, w.h AS row_h, w.t AS row_t, w.y AS row_y, w.dead::INTEGER AS row_dead, w.s AS row_s,
@@ -220,7 +223,18 @@ async function readRows(connection: Connection, view: FeatureView, sql: string):
     "wx_issued_at",
   ];
   const facts = Object.fromEntries(names.map((name) => [name, new Float64Array(rows)]));
-  await connection.fill(sql, "row", { ...facts, ...features });
+  const all = { ...facts, ...features };
+  for (let from = 0; from < rows; from += rowsPerRead) {
+    const to = Math.min(rows, from + rowsPerRead);
+    await connection.run(
+      `CREATE OR REPLACE TEMP TABLE row_slice AS FROM row_keys WHERE "row" >= ${from} AND "row" < ${to}`,
+    );
+    await connection.fill(
+      `SELECT * REPLACE ("row" - ${from} AS "row") FROM (${sql})`,
+      "row",
+      Object.fromEntries(Object.entries(all).map(([name, column]) => [name, column.subarray(from, to)])),
+    );
+  }
   const get = (name: string) => facts[name]!;
   return {
     view,

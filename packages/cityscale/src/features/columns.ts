@@ -22,6 +22,11 @@ export interface ViewColumn {
   readonly part: ViewPart;
   readonly sql: string;
   readonly categorical?: true;
+  /**
+   * How a model that is smooth in its inputs (a network, a ridge regression) takes the column: as it is when left
+   * out, as a category, or not at all. Its numbers may be no measure of anything, as those of weekdays.
+   */
+  readonly smooth?: "category" | "none";
 }
 
 export interface ViewWindow {
@@ -64,22 +69,35 @@ const known = ({ slotsPerDay }: ViewShape, days: number, value: string) =>
 
 type Block = (shape: ViewShape) => ViewColumn[];
 
+/** Columns by name, each its SQL or that and more. */
+type Columns = Record<string, string | { sql: string; smooth: "category" | "none" }>;
+
 const block =
-  (part: ViewPart, columns: (shape: ViewShape) => Record<string, string>): Block =>
+  (part: ViewPart, columns: (shape: ViewShape) => Columns): Block =>
   (shape) =>
-    Object.entries(columns(shape)).map(([name, sql]) => ({ name, part, sql }));
+    Object.entries(columns(shape)).map(([name, column]) => ({
+      name,
+      part,
+      ...(typeof column === "string" ? { sql: column } : column),
+    }));
+
+const asCategory = (sql: string) => ({ sql, smooth: "category" }) as const;
+const notSmooth = (sql: string) => ({ sql, smooth: "none" }) as const;
 
 const categories =
-  (part: ViewPart, columns: Record<string, string>): Block =>
+  (part: ViewPart, smooth: "category" | "none", columns: Record<string, string>): Block =>
   () =>
-    Object.entries(columns).map(([name, sql]) => ({ name, part, sql, categorical: true }));
+    Object.entries(columns).map(([name, sql]) => ({ name, part, sql, smooth, categorical: true }));
 
 const calendar = block("calendar", () => ({
   lead: "w.h",
-  slot: "w.slot",
-  weekday: "d.weekday",
+  slot: asCategory("w.slot"),
+  weekday: notSmooth("d.weekday"),
+  day_type: asCategory("CASE WHEN d.holiday THEN 7 ELSE d.weekday END"),
   day_of_month: "d.day_of_month",
-  day_of_year: "d.day_of_year",
+  day_of_year: notSmooth("d.day_of_year"),
+  year_sin: "sin(2 * pi() * d.day_of_year / 365.25)",
+  year_cos: "cos(2 * pi() * d.day_of_year / 365.25)",
 }));
 
 const holidays = block("calendar", () => ({
@@ -93,7 +111,7 @@ const holidays = block("calendar", () => ({
   days_to_christmas: "greatest(-30, least(15, d.from_christmas))",
 }));
 
-const holidayNames = categories("calendar", {
+const holidayNames = categories("calendar", "none", {
   holiday_name: "d.holiday_name",
   holiday_name_tomorrow: "d.holiday_name_tomorrow",
   holiday_name_yesterday: "d.holiday_name_yesterday",
@@ -116,8 +134,8 @@ const holidaysBefore = block("calendar", (shape) => ({
 }));
 
 const place: Block = (shape) => [
-  ...categories("place", { entity: "w.e" })(shape),
-  ...block("place", () => ({ lat: "n.lat", lon: "n.lon" }))(shape),
+  ...categories("place", "category", { entity: "w.e" })(shape),
+  ...block("place", () => ({ lat: notSmooth("n.lat"), lon: notSmooth("n.lon") }))(shape),
 ];
 
 const expectation = block("expectation", (shape) => {
@@ -165,7 +183,7 @@ const levels = block("recent level", (shape) => ({
   level_plain_28d: "hi.level_plain_28d",
   volatility_28d: "hi.volatility_28d",
   observed_share_7d: "hi.observed_share_7d",
-  origin_slot: "g.anchor_slot",
+  origin_slot: notSmooth("g.anchor_slot"),
 }));
 
 const city = block("recent level", (shape) => ({

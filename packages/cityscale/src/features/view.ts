@@ -34,6 +34,8 @@ export interface FeatureView extends ViewShape {
   /** What each column tells. */
   readonly parts: readonly ViewPart[];
   readonly categorical: readonly string[];
+  /** The columns, and the categories among them, of models that are smooth in their inputs. */
+  readonly smooth: { readonly names: readonly string[]; readonly categorical: readonly string[] };
   /** Columns that come from the weather, which a model must be able to do without. */
   readonly weatherColumns: readonly string[];
 }
@@ -82,6 +84,10 @@ export function createView(
     columns: columns.map(({ name }) => name),
     parts: columns.map(({ part }) => part),
     categorical: columns.filter(({ categorical }) => categorical).map(({ name }) => name),
+    smooth: {
+      names: columns.filter(({ smooth }) => smooth !== "none").map(({ name }) => name),
+      categorical: columns.filter(({ smooth }) => smooth === "category").map(({ name }) => name),
+    },
     weatherColumns: columns.filter(({ part }) => part === "weather").map(({ name }) => name),
   };
   const id = createHash("sha256")

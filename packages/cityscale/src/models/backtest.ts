@@ -1,11 +1,19 @@
 import type { DirectForecaster } from "@cityscale/forecast";
 import { CityScaleError } from "../core/index.ts";
-import { type City, dayOfDate, parseDuration, startOfLocalDay, type Target } from "../domain/index.ts";
+import {
+  type City,
+  dayOfDate,
+  type ModelKindName,
+  parseDuration,
+  startOfLocalDay,
+  type Target,
+} from "../domain/index.ts";
 import { buildFeatures, createView, type FeatureSet, type WeatherMode } from "../features/index.ts";
 import { type Connection, literal } from "../lake/index.ts";
 import { fitForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
 import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
+import { fullEffort } from "./kinds.ts";
 import {
   calibrationStart,
   firstTrainingDay,
@@ -30,8 +38,8 @@ export interface BacktestOptions {
   readonly refit?: string;
   readonly lagMs: number;
   readonly weather: boolean;
-  /** Fewer rows and trees: minutes become seconds, at some cost in accuracy. */
-  readonly fast: boolean;
+  /** What is trained; a blend's kinds stand beside it. */
+  readonly kind: ModelKindName;
   readonly threads: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (message: string, share: number) => void;
@@ -84,10 +92,12 @@ export async function backtest(connection: Connection, options: BacktestOptions)
     options.horizon,
   );
   const weather: WeatherMode = options.weather ? "issued-or-observed" : "none";
-  const request = { lagMs, weather, path: "fast" as const, ...(entities ? { entities } : {}) };
+  // Only the entities wanted are scored; all are learned from.
+  const request = { lagMs, weather, path: "fast" as const };
 
   let trainSeconds = 0;
   const parts: JudgedRows[] = [];
+  let names: string[] = [];
   const segments = segmentsOf(origins, options.refit);
   for (const [n, segment] of segments.entries()) {
     const cut = segment.at[0]!;
@@ -101,18 +111,21 @@ export async function backtest(connection: Connection, options: BacktestOptions)
     progress("forecasting", at(0.85));
     const set = await buildFeatures(connection, city, view, {
       ...request,
+      ...(entities ? { entities } : {}),
       origins: segment.at,
       leads: segment.leads,
       onlyWithTarget: false,
       targetsKnownBy: end + lagMs,
     });
-    parts.push(forecastRows(dropAfter(city, set, end), [model]));
+    const kinds = model.kinds.length > 1 ? model.kinds : [];
+    names = [options.kind, ...kinds];
+    parts.push(forecastRows(dropAfter(city, set, end), [model, ...kinds.map((kind) => model.only(kind))]));
   }
   const merged = joinJudged(parts);
   progress("scoring", 0.97);
   const table = await judge(connection, merged.set, {
     before: origins.at[0]!,
-    forecasts: [{ name: "trees", forecast: merged.forecasts[0]! }],
+    forecasts: merged.forecasts.map((forecast, i) => ({ name: names[i]!, forecast })),
   });
   const { bestNaive: _bestNaive, gain: _gain, ...scores } = table;
   return {
@@ -133,7 +146,7 @@ async function train(
     cut: number;
     trainable: Origins;
     view: ReturnType<typeof createView>;
-    request: { lagMs: number; weather: WeatherMode; path: "fast"; entities?: readonly number[] };
+    request: { lagMs: number; weather: WeatherMode; path: "fast" };
   },
   onProgress: (share: number) => void,
 ): Promise<DirectForecaster> {
@@ -145,27 +158,26 @@ async function train(
       `only ${before.at.length} training origins lie before ${options.from}; 28 are the least`,
     );
   }
-  const maxRows = options.fast ? 150_000 : Math.max(target.training.maxRows, 480_000);
+  const effort = fullEffort;
   const counted = await connection.first<{ n: number }>("SELECT count(*) AS n FROM entities");
-  const perOrigin =
-    (options.request.entities?.length ?? counted!.n) *
-    before.leads.reduce((most, leads) => Math.max(most, leads), 1);
-  const origins = thinOrigins(before, options.fast ? 400 : 1200);
+  const perOrigin = counted!.n * before.leads.reduce((most, leads) => Math.max(most, leads), 1);
+  const origins = thinOrigins(before, effort.maxOrigins);
   const set = await buildFeatures(connection, city, view, {
     ...options.request,
     origins: origins.at,
     leads: origins.leads,
     onlyWithTarget: true,
     targetsKnownBy: cut,
-    share: Math.min(1, maxRows / (perOrigin * origins.at.length)),
+    share: Math.min(1, effort.maxRows / (perOrigin * origins.at.length)),
   });
+  await connection.trim();
   return await fitForecaster(set, {
     target,
+    kind: options.kind,
+    effort,
     originAt: origins.at,
-    calibrateFrom: calibrationStart(origins, cut, parseDuration(target.training.calibrationWindow)),
+    calibrateFrom: calibrationStart(origins, cut, parseDuration(effort.calibrationWindow)),
     threads: options.threads,
-    calibrate: options.fast ? "holdout" : "refit",
-    ...(options.fast ? { trees: 150 } : { trees: Math.max(target.training.trees, 300) }),
     ...(options.signal ? { signal: options.signal } : {}),
     onProgress: (p) => onProgress(p.done / p.of),
   });

@@ -1,10 +1,11 @@
 import { CityScaleError } from "../core/index.ts";
-import { type City, parseDuration, type Target } from "../domain/index.ts";
+import { type City, type ModelKindName, parseDuration, type Target } from "../domain/index.ts";
 import { buildFeatures, createView, type WeatherMode } from "../features/index.ts";
 import { type Connection, literal } from "../lake/index.ts";
 import { type DirectForecaster, fitForecaster, loadForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
 import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
+import { declaredEffort } from "./kinds.ts";
 import {
   calibrationStart,
   firstTrainingDay,
@@ -33,12 +34,13 @@ export interface ServingModel {
   readonly bytes: Uint8Array;
 }
 
-/** Names under which a candidate and the serving model stand in the candidate's score table. */
-export const candidateName = "trees";
+/** Name under which the serving model stands in a candidate's score table, beside the candidate's kind. */
 export const championName = (version: number): string => `champion (version ${version})`;
 
 /** A fitted model and how it, and the naive forecasts, did on the test window that it never saw. */
 export interface Candidate {
+  /** Its name in the score table. */
+  readonly kind: ModelKindName;
   readonly viewId: string;
   readonly columns: readonly string[];
   readonly categorical: readonly string[];
@@ -99,7 +101,8 @@ export async function trainCandidate(
     began = now;
     return Number(took.toFixed(2));
   };
-  const origins = thinOrigins(trainable, 900);
+  const effort = declaredEffort(target);
+  const origins = thinOrigins(trainable, effort.maxOrigins);
   const possible = span.n * origins.leads.reduce((sum, leads) => sum + leads, 0);
   // In a function of its own: the training set is gone before the test window's is computed.
   const fit = async () => {
@@ -109,7 +112,7 @@ export async function trainCandidate(
       leads: origins.leads,
       onlyWithTarget: true,
       targetsKnownBy: testFrom,
-      share: Math.min(1, target.training.maxRows / possible),
+      share: Math.min(1, effort.maxRows / possible),
     });
     await connection.trim();
     globalThis.gc?.();
@@ -118,9 +121,10 @@ export async function trainCandidate(
     const model = await fitForecaster(training, {
       target,
       originAt: origins.at,
-      calibrateFrom: calibrationStart(origins, testFrom, parseDuration(target.training.calibrationWindow)),
+      kind: target.training.kind,
+      effort,
+      calibrateFrom: calibrationStart(origins, testFrom, parseDuration(effort.calibrationWindow)),
       threads: options.threads,
-      calibrate: "holdout",
       ...(options.signal ? { signal: options.signal } : {}),
       onProgress: (p) => progress("training", 0.3 + (0.5 * p.done) / p.of),
     });
@@ -134,7 +138,7 @@ export async function trainCandidate(
   const { champion } = options;
   const rival = champion?.viewId === view.id ? champion : undefined;
   const models = [model, ...(rival ? [loadForecaster(rival.bytes)] : [])];
-  const names = [candidateName, ...(rival ? [championName(rival.version)] : [])];
+  const names = [target.training.kind, ...(rival ? [championName(rival.version)] : [])];
   const parts: JudgedRows[] = [];
   for (let from = 0; from < test.at.length; from += testOriginsAtOnce) {
     const to = from + testOriginsAtOnce;
@@ -154,6 +158,7 @@ export async function trainCandidate(
   return {
     model,
     candidate: {
+      kind: target.training.kind,
       viewId: view.id,
       columns: view.columns,
       categorical: view.categorical,

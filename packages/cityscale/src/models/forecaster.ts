@@ -1,7 +1,8 @@
 import { DirectForecaster, type FitProgress, fitDirect, type TreeParams } from "@cityscale/forecast";
 import { CityScaleError } from "../core/index.ts";
-import type { Target } from "../domain/index.ts";
+import type { ModelKindName, Target } from "../domain/index.ts";
 import type { FeatureSet, FeatureView } from "../features/index.ts";
+import { type Effort, membersOf, quantileRows } from "./kinds.ts";
 
 /** Levels of the quantiles that are forecast. */
 export const quantileLevels = [0.1, 0.5, 0.9] as const;
@@ -12,10 +13,9 @@ export interface FitOptions {
   readonly calibrateFrom: number;
   /** Instants of the origins that the set's rows refer to. */
   readonly originAt: Float64Array;
+  readonly kind: ModelKindName;
+  readonly effort: Effort;
   readonly threads: number;
-  /** `refit` wastes no row on calibration and takes twice the time; `holdout` is quick. */
-  readonly calibrate: "refit" | "holdout";
-  readonly trees?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: FitProgress) => void;
 }
@@ -26,10 +26,13 @@ export interface Forecast {
   readonly quantiles: readonly Float64Array[];
 }
 
+/** More bins cost time and gain nothing measurable. */
+const maxBin = 63;
+
 /** Share of the training origins whose weather is hidden, so that a model knows what to do without it. */
 const blindShare = 0.12;
 
-/** Fits gradient-boosted trees to a training set. The weather columns of some of its rows are blanked in place. */
+/** Fits a model of a kind to a training set. The weather columns of some of its rows are blanked in place. */
 export async function fitForecaster(set: FeatureSet, options: FitOptions): Promise<DirectForecaster> {
   if (set.rows < 200) {
     throw new CityScaleError(
@@ -38,7 +41,7 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
     );
   }
   hideWeather(set);
-  const { training } = options.target;
+  const { target, effort } = options;
   const calibration = Uint8Array.from(set.origin, (o) =>
     options.originAt[o]! >= options.calibrateFrom ? 1 : 0,
   );
@@ -50,9 +53,9 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
     );
   }
   const trees: TreeParams = {
-    numIterations: options.trees ?? training.trees,
-    learningRate: training.learningRate,
-    numLeaves: training.leaves,
+    numIterations: effort.trees,
+    learningRate: effort.learningRate,
+    numLeaves: effort.leaves,
     minDataInLeaf: Math.max(5, Math.min(100, Math.floor(set.rows / 500))),
     featureFraction: 0.7,
     baggingFraction: 0.8,
@@ -68,12 +71,15 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
     },
     {
       transform: { name: "logRatio", offset: set.view.offset },
-      objective: "l1",
+      objective: target.errors === "relative" ? "l2" : "l1",
       levels: quantileLevels,
-      calibrate: options.calibrate,
+      calibrate: effort.calibrate,
+      members: membersOf(options.kind, target, set.view, effort),
       trees,
-      quantileTrees: { ...trees, numIterations: Math.max(1, Math.round((trees.numIterations ?? 200) * 0.6)) },
-      seed: training.seed,
+      quantileTrees: { ...trees, numIterations: Math.max(1, Math.round(effort.trees * 0.6)) },
+      quantileRows,
+      maxBin,
+      seed: target.training.seed,
       threads: options.threads,
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),

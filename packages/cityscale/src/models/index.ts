@@ -1,7 +1,6 @@
 export { type BacktestOptions, type BacktestResult, backtest } from "./backtest.ts";
 export {
   type Candidate,
-  candidateName,
   championName,
   type ServingModel,
   trainCandidate,

@@ -4,7 +4,6 @@ import { type NaiveName, naiveNames, type Target } from "../domain/index.ts";
 import { exportVersion } from "../lake/index.ts";
 import { judgeCandidate, type Verdict } from "../lifecycle/index.ts";
 import {
-  candidateName,
   championName,
   type ModelScores,
   type ScoreTable,
@@ -75,7 +74,7 @@ export async function train(
     const version = await registry.versions.register({
       city: city.id,
       target: target.name,
-      kind: candidateName,
+      kind: candidate.kind,
       viewId: candidate.viewId,
       columns: candidate.columns,
       types: candidate.columns.map((name) => (candidate.categorical.includes(name) ? "category" : "float32")),
@@ -178,7 +177,7 @@ async function decide(
 ): Promise<Verdict> {
   const { registry, city } = parts;
   const { champion } = await registry.promotions.aliases(city.id, target.name);
-  const trained = scores.models.find((model) => model.name === candidateName);
+  const trained = scores.models.find((model) => model.name === version.kind);
   const serving = scores.models.find((model) => champion !== null && model.name === championName(champion));
   const verdict = judgeCandidate(
     measuredValues(trained, scores),

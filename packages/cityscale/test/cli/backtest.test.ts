@@ -76,7 +76,25 @@ describe("backtest", () => {
     expect(report.totalSeconds).toBeGreaterThan(report.trainSeconds);
   });
 
+  test("a blend stands beside its kinds, on rows that each of them answers", async () => {
+    const { code, out } = await inProcess(
+      ...first,
+      "--entities",
+      join(folder.path, "two.txt"),
+      "--no-weather",
+      "--json",
+      "-",
+    );
+    expect(code).toBe(0);
+    const report = backtestSchema.parse(JSON.parse(out));
+    expect(report.models.slice(3).map((model) => model.name)).toEqual(["blend", "trees", "network"]);
+    for (const model of report.models) expect(model.wape).toBeLessThan(1);
+    expect(report.rows).toBe(2 * 7 * 24);
+  }, 60_000);
+
   test.each([
+    [["--kind", "forest"], /one of trees, network, ridge, blend/],
+    [["--fast", "--kind", "network"], /trees alone/],
     [["--from", "2015-02-30"], /date that exists/],
     [["--to", "2015-06-01"], /before --from/],
     [["--data", "/no/such/folder"], /no such folder/],

@@ -20,7 +20,8 @@ export function addBacktest(program: Command, add: Add, io: Io): void {
       .option("--refit <duration>", "fit anew after this time, e.g. 28d, or never", "never")
       .option("--lag <duration>", "when counts are known after their step: a duration, or declared", "0h")
       .option("--no-weather", "forecast without weather")
-      .option("--fast", "fewer rows and trees: much faster, a little worse")
+      .option("--kind <name>", "what is trained: trees, network, ridge, or a blend of them (the default)")
+      .option("--fast", "trees alone: faster, a little worse")
       .option("--classical", "classical models beside the trees, where their kinds are installed")
       .option("--json <file>", "write the result as JSON to a file; - writes it to standard output"),
     [
