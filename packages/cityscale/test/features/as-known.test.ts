@@ -47,6 +47,11 @@ async function live(place: Partial<CityDeclaration>, seed: number, origins = 3) 
     measures: {
       walkers: { kind: "flow", from: "counts", contract: { stuckZeros: place.step === "1d" ? "3d" : "6h" } },
     },
+    // Days that are found to be wrong two weeks later, and one that nobody ever used.
+    masks: [
+      { days: ["2024-09-04/2024-09-07"], entities: ["a", "c"], reason: "half", knownFrom: "2024-09-21" },
+      { days: ["2024-09-14"], entities: ["b"], reason: "half" },
+    ],
     ...place,
   });
   const lagMs = [0, 2 * hourMs, 26 * hourMs][seed % 3]!;
