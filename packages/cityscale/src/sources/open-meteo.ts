@@ -58,8 +58,8 @@ const variables = Object.keys(names) as WeatherVariable[];
 interface Cursor {
   /** Start of the newest observed hour that was delivered. */
   readonly observedThrough: number | null;
-  /** Archived runs still to be read, by their initialisation, ms UTC; null before the first read. */
-  readonly runs?: { readonly next: number; readonly until: number } | null;
+  /** Archived runs still to be read, by their initialisation, ms UTC; absent before the first of them. */
+  readonly runs?: { readonly next: number; readonly until: number };
 }
 
 const hourMs = 3_600_000;
@@ -114,7 +114,9 @@ async function* read(
   let failure: unknown;
 
   const cursorNow = () =>
-    incremental ? { observedThrough: observed, runs: cursor?.runs ?? null } : request.cursor;
+    incremental
+      ? { observedThrough: observed, ...(cursor?.runs ? { runs: cursor.runs } : {}) }
+      : request.cursor;
   for (let start = Math.floor(from / dayMs) * dayMs; start < archiveEnd; ) {
     const year = new Date(start).getUTCFullYear();
     const end = Math.min(Date.UTC(year + 1, 0, 1), Math.ceil(archiveEnd / dayMs) * dayMs);

@@ -2,7 +2,9 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { startSimulator } from "@cityscale/simulator";
 import { describe, expect, test } from "vitest";
-import { createManualClock } from "../../src/core/index.ts";
+import nyc from "../../../../cities/nyc-311.ts";
+import { openScratchLake } from "../../src/app/index.ts";
+import { createManualClock, silentLog } from "../../src/core/index.ts";
 import { createSource, files, opendatasoft, schoolHolidays } from "../../src/sources/index.ts";
 import { contextAt, readAll, requestOf } from "./support.ts";
 
@@ -92,5 +94,51 @@ describe.skipIf(!found)(found ? "recordings" : "recordings (skipped: no data)", 
     expect(new Set(differing.map((at) => new Date(at).toISOString().slice(0, 13)))).toEqual(
       new Set(["2013-04-06T15", "2014-04-05T15", "2015-04-04T15", "2016-04-02T15"]),
     );
+  });
+
+  test("New York: recorded counts through the Socrata source, masked days missing, weather as issued", async () => {
+    const scratch = await openScratchLake({
+      city: nyc,
+      root: data,
+      log: silentLog,
+      threads: 2,
+      memoryMb: 300,
+      signal: new AbortController().signal,
+    });
+    try {
+      expect(scratch.notes).toEqual([]);
+      const rows = await scratch.lake.read((connection) =>
+        connection.rows<{ entity: string; n: number; masked: number; sum: number; raw: number }>(`
+          SELECT n.entity, count(*) AS n, count(*) FILTER (o.value IS NULL) AS masked, sum(o.value) AS sum, sum(c.value) AS raw
+          FROM observations o JOIN entities n USING (e) JOIN clean_observations c USING (measure, e, t) GROUP BY 1 ORDER BY 1`),
+      );
+      // Sums of the files themselves, and of what is left without the masked days.
+      expect(rows.map(({ entity, n, masked, sum, raw }) => [entity, n, masked, sum, raw])).toEqual([
+        ["Air Quality", 1023, 0, 27_368, 27_368],
+        ["All", 2270, 7, 20_202_182, 20_228_178],
+        ["Elevator / BRONX", 366, 0, 9339, 9339],
+        ["Elevator / BROOKLYN", 366, 0, 5052, 5052],
+        ["Elevator / MANHATTAN", 366, 0, 4989, 4989],
+        ["Elevator / QUEENS", 366, 0, 2916, 2916],
+        // Its first complaint was on 2 January.
+        ["Elevator / STATEN ISLAND", 365, 0, 208, 208],
+        ["HEAT/HOT WATER", 1023, 5, 858_177, 858_177],
+        ["Illegal Parking", 1023, 0, 1_497_672, 1_497_672],
+        ["Noise - Residential", 1023, 0, 1_096_080, 1_096_080],
+        ["Noise - Street/Sidewalk", 1023, 0, 453_777, 453_777],
+        ["TOTAL of the 14 listed types", 1023, 5, 5_659_156, 5_679_951],
+      ]);
+      const weather = await scratch.lake.read((connection) =>
+        connection.first<{ issues: number; early: number; observed: number }>(`
+          SELECT count(DISTINCT issued_at) AS issues, count(*) FILTER (known_at < issued_at + 21600000) AS early,
+            (SELECT count(*) FROM weather WHERE issued_at IS NULL) AS observed
+          FROM weather WHERE issued_at IS NOT NULL`),
+      );
+      // Of 901 forecasts six were committed too late for anybody to use.
+      expect(weather).toEqual({ issues: 895, early: 0, observed: expect.any(Number) });
+      expect(weather!.observed).toBeGreaterThan(21_000);
+    } finally {
+      await scratch.close();
+    }
   });
 });

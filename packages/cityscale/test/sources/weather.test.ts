@@ -120,3 +120,59 @@ describe("openMeteo", () => {
     expect(third.pages.at(-1)!.cursor).toEqual({ observedThrough: now - (now % hour) - hour });
   });
 });
+
+describe("archived runs", () => {
+  /** A run says its day of the month; the ones of even days are not there, and `down` ones are refused. */
+  const runsServer = (state: { down: string | null }) =>
+    serve((url, response) => {
+      const run = url.searchParams.get("run");
+      const from = run === null ? Math.floor(now / day) * day : Date.parse(`${run}Z`);
+      if (run !== null && Number(run.slice(8, 10)) % 2 === 0)
+        return sendJson(response, { error: true, reason: `No data is available for this run: ${run}` }, 400);
+      if (run !== null && run === state.down)
+        return sendJson(response, { error: true, reason: "overloaded" }, 503);
+      const time = Array.from({ length: 30 }, (_, i) => from / 1000 + (i - 3) * 3600);
+      const temperature = time.map(() => (run === null ? -1 : Number(run.slice(8, 10))));
+      sendJson(response, { hourly: { time, temperature_2m: temperature } });
+    });
+  const declared = openMeteo({ runs: { from: "2025-06-01", hour: 6, availableAfter: "5h" } });
+  const runsOf = (pages: readonly Page[]) =>
+    weatherOf(pages)
+      .filter((page) => page.publishedAt !== undefined)
+      .map((page) => [page.issuedAt, page.publishedAt, page.validAt[0], page.values.temperature![0]]);
+  const expectedRun = (date: number) => {
+    const at = Date.UTC(2025, 5, date, 6);
+    return [at, at + 5 * hour, at, date];
+  };
+
+  test("are read once behind the first read, each known when it could be read", async () => {
+    await using server = await runsServer({ down: null });
+    const source = createSource("weather", declared, contextAt(now, { baseAddress: server.base }));
+    const request = requestOf({ from: now - 8 * day, to: now });
+    const pages = await readAll(source, request);
+    // The run of today is not there yet at 07:40; the history wanted begins on the second of June at the same time.
+    expect(runsOf(pages)).toEqual([3, 5, 7, 9].map(expectedRun));
+    const again = await readAll(source, { ...request, cursor: pages.at(-1)!.cursor });
+    expect(runsOf(again)).toEqual([]);
+    expect(server.requests.filter((url) => url.includes("run="))).toHaveLength(7);
+  });
+
+  test("go on after a failure where they stopped, and hold up neither the present nor each other", async () => {
+    const state: { down: string | null } = { down: "2025-06-05T06:00" };
+    await using server = await runsServer(state);
+    const context = contextAt(now, { baseAddress: server.base, http: impatientHttp({ attempts: 1 }).http });
+    const source = createSource("weather", declared, context);
+    const request = requestOf({ from: now - 8 * day, to: now });
+    const pages: Page[] = [];
+    const failed = (async () => {
+      for await (const page of source.read(request)) pages.push(page);
+    })();
+    await expect(failed).rejects.toMatchObject({ code: "SOURCE_REFUSED" });
+    expect(weatherOf(pages).some((page) => page.issuedAt !== null && page.publishedAt === undefined)).toBe(
+      true,
+    );
+    state.down = null;
+    const rest = await readAll(source, { ...request, cursor: pages.at(-1)!.cursor });
+    expect([...runsOf(pages), ...runsOf(rest)]).toEqual([3, 5, 7, 9].map(expectedRun));
+  });
+});
