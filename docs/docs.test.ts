@@ -8,7 +8,8 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
 import { configReference, createMetrics, errorCodes } from "../packages/cityscale/src/core/index.ts";
-import type { City, Source } from "../packages/cityscale/src/domain/index.ts";
+import type { City, Source, SourceDeclaration } from "../packages/cityscale/src/domain/index.ts";
+import { publicationLagMs } from "../packages/cityscale/src/sources/index.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const program = join(root, "packages/cityscale/bin/cityscale.ts");
@@ -122,6 +123,18 @@ describe("the examples", () => {
       await writeFile(file, blocks("docs/reference/city-file.md", "ts")[0]!);
       const city = ((await import(pathToFileURL(file).href)) as { default: City }).default;
       expect(city.targets["people"]!.horizonSteps).toBe(48);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test("the Socrata source is valid", async () => {
+    const folder = await mkdtemp(join(root, "cities", ".example-"));
+    try {
+      const file = join(folder, "counts.ts");
+      await writeFile(file, blocks("docs/reference/city-file.md", "ts")[1]!);
+      const { counts } = (await import(pathToFileURL(file).href)) as { counts: SourceDeclaration };
+      expect(publicationLagMs(counts)).toBe(6 * 3_600_000);
     } finally {
       await rm(folder, { recursive: true });
     }
