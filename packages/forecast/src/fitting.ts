@@ -33,6 +33,9 @@ export interface FitOptions {
 
 /** What all fits on the same rows share; `label` and `weight` belong to the rows of the dataset. */
 export interface Sample {
+  /** Where the dataset's rows lie. */
+  readonly matrix: Matrix;
+  readonly rows: Int32Array;
   readonly dataset: Dataset;
   readonly label: Float64Array;
   readonly weight: Float64Array;
@@ -55,7 +58,7 @@ export class Fitter {
     const trees = params.numIterations ?? 0;
     return await this.advance(phase, trees, (onShare) =>
       train(
-        sample,
+        { dataset: sample.dataset, label: sample.label, weight: sample.weight },
         { seed, ...params, numThreads: threads },
         { ...(signal && { signal }), onProgress: (p: { iteration: number }) => onShare(p.iteration / trees) },
       ),
@@ -98,26 +101,18 @@ export function sampleOf(
     ...(options.maxBin !== undefined && { maxBin: options.maxBin }),
   });
   const mean = weight.reduce((sum, value) => sum + value, 0) / weight.length;
-  return { dataset, label, weight: weight.map((value) => value / mean) };
+  return { matrix, rows, dataset, label, weight: weight.map((value) => value / mean) };
 }
 
-/** Some rows of a sample, with the same bins: bytes are copied, nothing is binned again. */
-export function subsample(sample: Sample, rows: Int32Array): Sample {
-  const { bins, rows: all, ...parts } = sample.dataset.parts();
-  // Shared where the source is, or every worker would get a copy of its own.
-  const bytes = rows.length * parts.names.length;
-  const taken = new Uint8Array(
-    bins.buffer instanceof SharedArrayBuffer ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes),
-  );
-  let at = 0;
-  for (let j = 0; j < parts.names.length; j++) {
-    const column = bins.subarray(j * all, (j + 1) * all);
-    for (let k = 0; k < rows.length; k++) taken[at++] = column[rows[k]!]!;
-  }
+/** Some rows of a sample, with the same bins. */
+export function subsample(sample: Sample, positions: Int32Array): Sample {
+  const rows = positions.map((k) => sample.rows[k]!);
   return {
-    dataset: Dataset.fromParts({ ...parts, rows: rows.length, bins: taken }),
-    label: take(sample.label, rows),
-    weight: take(sample.weight, rows),
+    matrix: sample.matrix,
+    rows,
+    dataset: Dataset.fromColumns(takeRows(sample.matrix, rows), { reference: sample.dataset }),
+    label: take(sample.label, positions),
+    weight: take(sample.weight, positions),
   };
 }
 

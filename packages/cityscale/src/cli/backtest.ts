@@ -80,6 +80,7 @@ export async function runBacktest(
       log: createLog(config.logLevel),
       threads: config.threads,
       memoryMb: memoryMb(config.memoryLimit),
+      ...(declared === null ? {} : { lagMs: declared }),
       signal,
       onProgress: (message) => progress.update("data", "reading the data", null, message),
     }).catch((error: unknown) => {
@@ -94,7 +95,7 @@ export async function runBacktest(
       using connection = await scratch.lake.connect();
       const result = await backtest(connection, {
         ...options,
-        lagMs: declared ?? scratch.lagMs.get(city.measures[target.measure]!.from) ?? 0,
+        lagMs: scratch.lagMs.get(city.measures[target.measure]!.from) ?? 0,
         onProgress: (message, share) => progress.update("backtest", "backtest", share, message),
       });
       signal.throwIfAborted();

@@ -148,6 +148,7 @@ export function createOracle(world: World, origin: number, lagMs: number) {
         "(naive high)": quantile(eight, 0.9),
         slot: key % spd,
         weekday,
+        day_type: holidays.has(day) ? 7 : weekday,
         holiday: holidays.has(day) ? 1 : 0,
         holiday_tomorrow: holidays.has(day + 1) ? 1 : 0,
         holiday_yesterday: holidays.has(day - 1) ? 1 : 0,
