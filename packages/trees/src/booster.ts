@@ -1,11 +1,13 @@
 import { Evaluation } from "./evaluation.ts";
 import { Grower } from "./grower.ts";
-import { outside, renewFromDerivatives, renewToQuantile } from "./leaf-values.ts";
-import { blockRows, type TrainingMemory } from "./memory.ts";
+import { outside } from "./kernel-arguments.ts";
+import { type Kernels, makeKernels } from "./kernels.ts";
+import { renewFromDerivatives, renewToQuantile, type Scales } from "./leaf-values.ts";
+import { blockRows, kernelArguments, type TrainingMemory } from "./memory.ts";
 import { type Metric, makeMetric } from "./metrics.ts";
 import { makeObjective, type Objective, softmax } from "./objectives.ts";
 import type { ResolvedParams } from "./params.ts";
-import { mix, streamKey, uniform } from "./random.ts";
+import { streamKey, uniform } from "./random.ts";
 import { routeRow } from "./route.ts";
 import type { Team } from "./team.ts";
 import type { Tree } from "./tree.ts";
@@ -43,18 +45,13 @@ export class Booster {
   #bagCount: number;
   /** 1 for own rows in the bag; undefined: all are. */
   #inBag: Uint8Array | undefined;
-  #gradientScale = 1;
-  #hessianScale = 1;
-  /** Scale of exact leaf sums. */
-  #fineGradient = 1;
-  #fineHessian = 1;
+  readonly #scales: Scales = { gradient: 1, hessian: 1, fineGradient: 1, fineHessian: 1 };
   // One block's rows at a time.
   readonly #score = new Float64Array(blockRows);
   readonly #label = new Float64Array(blockRows);
-  readonly #g = new Float64Array(blockRows);
-  readonly #h = new Float64Array(blockRows);
-  /** Leaf of each own row in the newest tree. */
-  readonly #leafOf: Uint16Array;
+  readonly #g: Float64Array;
+  readonly #h: Float64Array;
+  readonly #kernels: Kernels;
   readonly #custom: { g: Float64Array; h: Float64Array } | undefined;
   /** Trees grown here, kept by the first worker only. */
   readonly trees: Tree[] = [];
@@ -88,8 +85,11 @@ export class Booster {
     // Workers before this one own the rows of their blocks, all full but perhaps the very last.
     let firstRow = 0;
     for (let w = 0; w < team.index; w++) firstRow += ownedRows(rows, w, team.size);
-    this.#grower = new Grower(plan.params, memory.data, team, memory, firstRow, own.length);
-    this.#leafOf = new Uint16Array(rows);
+    const given = kernelArguments(memory, team.index, firstRow, own.length);
+    this.#g = given.gradient;
+    this.#h = given.hessian;
+    this.#kernels = makeKernels(given);
+    this.#grower = new Grower(plan.params, memory.data, team, memory, given, this.#kernels);
     this.#custom = plan.customObjective && { g: new Float64Array(rows), h: new Float64Array(rows) };
   }
 
@@ -188,12 +188,13 @@ export class Booster {
     }
     const gradientScale = powerBelow(gradientRoom / g);
     const hessianScale = constantHessian ? 1 : powerBelow(2 ** 25.5 / h);
-    this.#fineGradient = powerBelow(2 ** 50 / g);
-    this.#fineHessian = powerBelow(2 ** 50 / h);
+    const scales = this.#scales;
+    scales.fineGradient = powerBelow(2 ** 50 / g);
+    scales.fineHessian = powerBelow(2 ** 50 / h);
     // Both sums depend on the scores alone, so every worker, and a training that continues, sees the same scale.
-    if (gradientScale !== this.#gradientScale || hessianScale !== this.#hessianScale) {
-      this.#gradientScale = gradientScale;
-      this.#hessianScale = hessianScale;
+    if (gradientScale !== scales.gradient || hessianScale !== scales.hessian) {
+      scales.gradient = gradientScale;
+      scales.hessian = hessianScale;
       this.#team.barrier();
       this.#quantise(treeNumber, k);
     }
@@ -201,8 +202,7 @@ export class Booster {
   }
 
   #quantise(treeNumber: number, k: number): void {
-    const { data, weight, records, derivatives, blockSums } = this.#memory;
-    const { constantHessian } = records;
+    const { data, weight, blockSums } = this.#memory;
     const inBag = this.#inBag;
     const key = streamKey(this.#params.seed, 3, treeNumber);
     const g = this.#g;
@@ -218,35 +218,8 @@ export class Booster {
           h[i] = h[i]! * w;
         }
       }
-      let sumG = 0;
-      let sumH = 0;
-      for (let i = 0; i < n; i++) {
-        if (inBag && inBag[from + i] === 0) continue;
-        sumG += Math.abs(g[i]!);
-        sumH += h[i]!;
-      }
-      blockSums[block * 2] = sumG;
-      blockSums[block * 2 + 1] = sumH;
-      const at = from * records.stride + records.binWords;
-      if (constantHessian) {
-        writeGradients(records.ints, at, records.stride, g, n, this.#gradientScale, key + from);
-      } else {
-        writeBoth(
-          records.ints,
-          at,
-          records.stride,
-          g,
-          h,
-          n,
-          this.#gradientScale,
-          this.#hessianScale,
-          key + from,
-        );
-        for (let i = 0; i < n; i++) {
-          derivatives![(from + i) * 2] = g[i]!;
-          derivatives![(from + i) * 2 + 1] = h[i]!;
-        }
-      }
+      addUp(g, h, n, inBag, from, blockSums, block * 2);
+      this.#kernels.quantise(n, from, this.#scales.gradient, this.#scales.hessian, key + from);
     });
   }
 
@@ -281,7 +254,7 @@ export class Booster {
     const grower = this.#grower;
     grower.rows.set(this.#bag);
     grower.grow(this.#bag.length, this.#bagCount, treeNumber);
-    const leafOf = this.#leafOf;
+    const { leafOf } = this.#memory;
     grower.leaves.forEach((leaf, i) => {
       markRows(leafOf, grower.rows, leaf.begin, leaf.begin + leaf.own, i);
     });
@@ -312,11 +285,11 @@ export class Booster {
     const { leaves, finder } = this.#grower;
     const { learningRate: rate, numLeaves, lambdaL1, randomForest } = this.#params;
     const { renewQuantile } = this.#objective;
-    const renewal = { memory: this.#memory, team: this.#team, leaves, leafOf: this.#leafOf, numLeaves, rate };
+    const renewal = { memory: this.#memory, team: this.#team, leaves, numLeaves, rate };
     if (renewQuantile !== undefined) {
       renewToQuantile(renewal, renewQuantile, randomForest ? this.#plan.base[0] : undefined);
     } else if (this.#memory.derivatives) {
-      renewFromDerivatives(renewal, this.#fineGradient, this.#fineHessian, lambdaL1);
+      renewFromDerivatives(renewal, this.#kernels, this.#scales, lambdaL1);
     } else {
       // Every worker writes the same numbers.
       leaves.forEach((leaf, i) => {
@@ -334,43 +307,37 @@ function ownedRows(rows: number, w: number, size: number): number {
   return sum;
 }
 
+/** Sums of |gradient| and of the hessian of a block's rows in the bag; two of each, which need not wait for another. */
+function addUp(
+  g: Float64Array,
+  h: Float64Array,
+  n: number,
+  inBag: Uint8Array | undefined,
+  from: number,
+  sums: Float64Array,
+  at: number,
+): void {
+  let g0 = 0;
+  let g1 = 0;
+  let h0 = 0;
+  let h1 = 0;
+  for (let i = 0; i < n; i += 2) {
+    const j = i + 1 < n ? i + 1 : i;
+    const first = inBag ? inBag[from + i]! : 1;
+    const second = j > i ? (inBag ? inBag[from + j]! : 1) : 0;
+    g0 += Math.abs(g[i]!) * first;
+    g1 += Math.abs(g[j]!) * second;
+    h0 += h[i]! * first;
+    h1 += h[j]! * second;
+  }
+  sums[at] = g0 + g1;
+  sums[at + 1] = h0 + h1;
+}
+
 /** The largest power of two not above x. */
 function powerBelow(x: number): number {
   if (!(x > 0)) return 1;
   return 2 ** Math.max(-1000, Math.min(1000, Math.floor(Math.log2(x))));
-}
-
-/** Rounds up or down at random, so that sums of many are right on the mean. */
-function writeGradients(
-  ints: Int32Array,
-  from: number,
-  stride: number,
-  g: Float64Array,
-  n: number,
-  scale: number,
-  key: number,
-): void {
-  for (let i = 0, at = from; i < n; i++, at += stride) {
-    ints[at] = Math.floor(g[i]! * scale + mix(key + i) * 2.3283064365386963e-10);
-  }
-}
-
-function writeBoth(
-  ints: Int32Array,
-  from: number,
-  stride: number,
-  g: Float64Array,
-  h: Float64Array,
-  n: number,
-  gradientScale: number,
-  hessianScale: number,
-  key: number,
-): void {
-  for (let i = 0, at = from; i < n; i++, at += stride) {
-    const draw = mix(key + i);
-    ints[at] = Math.floor(g[i]! * gradientScale + draw * 2.3283064365386963e-10);
-    ints[at + 1] = Math.floor(h[i]! * hessianScale + (draw & 65535) * 0.0000152587890625);
-  }
 }
 
 function markRows(leafOf: Uint16Array, rows: Int32Array, from: number, to: number, leaf: number): void {

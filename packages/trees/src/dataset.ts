@@ -2,6 +2,7 @@ import { type BinMapper, binColumn, categoricalMapper, isCategory, numericMapper
 import { check } from "./errors.ts";
 import { mix } from "./random.ts";
 import type { Column } from "./types.ts";
+import { type WasmMemory, wasmApi } from "./wasm-api.ts";
 
 export interface DatasetOptions {
   /** Column names, unique. Default f0, f1, ... */
@@ -30,6 +31,8 @@ export interface DatasetParts {
   readonly names: readonly string[];
   readonly mappers: readonly BinMapper[];
   readonly bins: Uint8Array;
+  /** The memory that `bins` begins, where WebAssembly kernels can read it. */
+  readonly memory: WasmMemory | undefined;
 }
 
 /** Columns cut into at most 255 bins each, once; any number of trainings can share it. */
@@ -41,6 +44,7 @@ export class Dataset {
   readonly mappers: readonly BinMapper[];
   /** Column-major bin of each row: rows x columns bytes. */
   readonly bins: Uint8Array;
+  readonly #memory: WasmMemory | undefined;
 
   private constructor(parts: DatasetParts) {
     this.rows = parts.rows;
@@ -48,6 +52,7 @@ export class Dataset {
     this.names = parts.names;
     this.mappers = parts.mappers;
     this.bins = parts.bins;
+    this.#memory = parts.memory;
   }
 
   /**
@@ -57,8 +62,7 @@ export class Dataset {
   static fromColumns(columns: readonly Column[], options: DatasetOptions = {}): Dataset {
     const rows = checkColumns(columns);
     const shared = options.shared ?? typeof SharedArrayBuffer === "function";
-    const bytes = rows * columns.length;
-    const bins = new Uint8Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
+    const { bins, memory } = allocate(rows * columns.length, shared);
     const { reference } = options;
     if (reference) {
       check(
@@ -68,7 +72,7 @@ export class Dataset {
       columns.forEach((column, f) => {
         binColumn(reference.mappers[f]!, column, bins.subarray(f * rows, (f + 1) * rows));
       });
-      return new Dataset({ rows, names: reference.names, mappers: reference.mappers, bins });
+      return new Dataset({ rows, names: reference.names, mappers: reference.mappers, bins, memory });
     }
     const names = options.names ?? columns.map((_, f) => `f${f}`);
     check(names.length === columns.length, `${names.length} names for ${columns.length} columns`);
@@ -91,7 +95,7 @@ export class Dataset {
       binColumn(mapper, column, bins.subarray(f * rows, (f + 1) * rows));
       return mapper;
     });
-    return new Dataset({ rows, names, mappers, bins });
+    return new Dataset({ rows, names, mappers, bins, memory });
   }
 
   /** The parts of a dataset put together again, on the other side of a thread. */
@@ -101,8 +105,26 @@ export class Dataset {
 
   /** What a worker needs to have the same dataset. */
   parts(): DatasetParts {
-    return { rows: this.rows, names: this.names, mappers: this.mappers, bins: this.bins };
+    return {
+      rows: this.rows,
+      names: this.names,
+      mappers: this.mappers,
+      bins: this.bins,
+      memory: this.#memory,
+    };
   }
+}
+
+/** Room for bins. Only shared memory is WebAssembly's too: any other cannot be sent to a worker. */
+function allocate(bytes: number, shared: boolean): Pick<DatasetParts, "bins" | "memory"> {
+  const pages = Math.ceil(bytes / 65536);
+  // For less than a page the plain kernels do.
+  if (shared && wasmApi && bytes >= 65536 && pages <= 65536) {
+    const memory = new wasmApi.Memory({ initial: pages, maximum: pages, shared });
+    return { bins: new Uint8Array(memory.buffer, 0, bytes), memory };
+  }
+  const bins = new Uint8Array(shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
+  return { bins, memory: undefined };
 }
 
 /** Checks that columns are typed arrays of one length; returns it. */

@@ -1,6 +1,7 @@
 import type { DatasetParts } from "./dataset.ts";
 import type { Records } from "./histogram.ts";
-import { type HistogramKernel, makeKernel } from "./kernels.ts";
+import type { KernelArguments } from "./kernel-arguments.ts";
+import type { Kernels } from "./kernels.ts";
 import { addColumn } from "./layout.ts";
 import type { ResolvedParams } from "./params.ts";
 import { sampleIndices, streamKey } from "./random.ts";
@@ -9,16 +10,10 @@ import { SplitFinder, splitFields, splitSize } from "./split.ts";
 import type { Team } from "./team.ts";
 import type { Tree } from "./tree.ts";
 import { type GrowingLeaf as Leaf, TreeBuilder } from "./tree-builder.ts";
-import type { WasmMemory } from "./wasm-api.ts";
 
 /** Memory that the workers of a training share. */
 export interface GrowerMemory {
   readonly records: Records;
-  /** Where WebAssembly kernels find records, rows and scratch; undefined: plain kernels. */
-  readonly wasm: WasmMemory | undefined;
-  /** Byte offset of room for the workers' kernels, and how much each has. */
-  readonly spare: number;
-  readonly spareSize: number;
   /** Row numbers in leaf order, each worker its own stretch. */
   readonly rows: Int32Array;
   /** One scratch histogram per worker: workers x scratchSize. */
@@ -40,11 +35,10 @@ export class Grower {
   readonly #memory: GrowerMemory;
   readonly #scratch: Float64Array;
   readonly finder: SplitFinder;
-  /** This worker's rows in leaf order, and room to partition them. */
+  /** This worker's rows in leaf order. */
   readonly rows: Int32Array;
-  readonly #kernel: HistogramKernel;
-  readonly #spare: Int32Array;
-  readonly #table = new Uint8Array(256);
+  readonly #kernels: Kernels;
+  readonly #table: Uint8Array;
   readonly leaves: Leaf[] = [];
   /** Columns that this worker searches in this tree, and where their bins start in a slot. */
   #columns: number[] = [];
@@ -56,35 +50,24 @@ export class Grower {
   #countHalf = 0;
   readonly #builder: TreeBuilder;
 
-  /**
-   * @param firstRow where this worker's stretch of `memory.rows` begins
-   * @param ownRows its length
-   */
   constructor(
     params: ResolvedParams,
     data: DatasetParts,
     team: Team,
     memory: GrowerMemory,
-    firstRow: number,
-    ownRows: number,
+    { rows, scratch, table }: KernelArguments,
+    kernels: Kernels,
   ) {
     this.#params = params;
     this.#data = data;
     this.#team = team;
     this.#memory = memory;
-    const { scratchSize } = memory.records.layout;
-    this.#scratch = memory.scratch.subarray(team.index * scratchSize, (team.index + 1) * scratchSize);
+    this.#scratch = scratch;
     this.finder = new SplitFinder(params, data.mappers, memory.records.unit, memory.records.constantHessian);
     this.#builder = new TreeBuilder(data.mappers, this.finder);
-    this.rows = memory.rows.subarray(firstRow, firstRow + ownRows);
-    this.#kernel = makeKernel({
-      records: memory.records,
-      rows: this.rows,
-      scratch: this.#scratch,
-      memory: memory.wasm,
-      spare: memory.spare + team.index * memory.spareSize,
-    });
-    this.#spare = new Int32Array(ownRows);
+    this.rows = rows;
+    this.#table = table;
+    this.#kernels = kernels;
     this.#offsets = new Int32Array(data.mappers.length);
   }
 
@@ -96,7 +79,7 @@ export class Grower {
     root.slot = 0;
     const canSplit = this.#maySplit(root);
     this.#scratch.fill(0);
-    this.#kernel.addRows(0, own);
+    this.#kernels.addRows(0, own);
     this.#team.barrier();
     root.packed = this.#total();
     if (canSplit) {
@@ -125,7 +108,7 @@ export class Grower {
         ? sampleIndices(this.#treeKey, all, Math.max(1, Math.round(all.length * featureFraction)))
         : all;
     const { places } = this.#memory.records.layout;
-    this.#kernel.use(new Set(this.#treeColumns.map((f) => places[f]!.byte)));
+    this.#kernels.use(new Set(this.#treeColumns.map((f) => places[f]!.byte)));
     this.#deal();
   }
 
@@ -297,7 +280,7 @@ export class Grower {
     large.slot = leaf.slot;
     small.slot = other;
     this.#scratch.fill(0);
-    this.#kernel.addRows(small.begin, small.begin + small.own);
+    this.#kernels.addRows(small.begin, small.begin + small.own);
     this.#team.barrier();
     this.#merge(small.slot, large.slot);
     if (this.#maySplit(left)) this.#search(left, 0);
@@ -309,10 +292,9 @@ export class Grower {
 
   /** Moves own rows of the leaf that go left before those that go right, in order; returns how many do. */
   #partition(leaf: Leaf): number {
-    const { rows, bins } = this.#data;
     const f = leaf.split[splitFields.feature]!;
     this.#fillTable(leaf.split, f);
-    return partition(this.rows, this.#spare, leaf.begin, leaf.begin + leaf.own, bins, f * rows, this.#table);
+    return this.#kernels.partition(leaf.begin, leaf.begin + leaf.own, f * this.#data.rows);
   }
 
   #fillTable(split: Float64Array, f: number): void {
@@ -369,28 +351,4 @@ export class Grower {
 
 function subtractBins(part: Float64Array, whole: Float64Array, offset: number, n: number): void {
   for (let b = offset; b < offset + n; b++) whole[b]! -= part[b]!;
-}
-
-/** Stable, without a branch on the data: both targets are written, one of them moves on. */
-function partition(
-  rows: Int32Array,
-  spare: Int32Array,
-  from: number,
-  to: number,
-  bins: Uint8Array,
-  base: number,
-  table: Uint8Array,
-): number {
-  let left = from;
-  let right = 0;
-  for (let i = from; i < to; i++) {
-    const row = rows[i]!;
-    const goes = table[bins[base + row]!]!;
-    rows[left] = row;
-    spare[right] = row;
-    left += goes;
-    right += 1 - goes;
-  }
-  rows.set(spare.subarray(0, right), left);
-  return left - from;
 }

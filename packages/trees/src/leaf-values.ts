@@ -1,3 +1,5 @@
+import { outside } from "./kernel-arguments.ts";
+import type { Kernels } from "./kernels.ts";
 import { blockRows, type TrainingMemory } from "./memory.ts";
 import { quantile, weightedQuantile } from "./quantiles.ts";
 import type { LeafView } from "./split.ts";
@@ -13,46 +15,34 @@ export interface Renewal {
   readonly memory: TrainingMemory;
   readonly team: Team;
   readonly leaves: readonly GrownLeaf[];
-  /** Leaf of each own row; `outside` for one that the tree did not see. */
-  readonly leafOf: Uint16Array;
   readonly numLeaves: number;
   readonly rate: number;
 }
 
-/** Leaf number of a row out of the bag. */
-export const outside = 65535;
-
-/** Rounds a number below 2^51 to a whole one when added and taken away again. */
-const rounder = 1.5 * 2 ** 52;
+/** Quanta per unit of a derivative, powers of two: of the row records, and of exact leaf sums. */
+export interface Scales {
+  gradient: number;
+  hessian: number;
+  fineGradient: number;
+  fineHessian: number;
+}
 
 /**
  * Leaf values from true sums of derivatives: quantised ones are good for choosing splits only. Sums are of whole
  * numbers (a scale of their own, some 30 bits per row), so that they do not depend on the order.
  */
-export function renewFromDerivatives(
-  r: Renewal,
-  gradientScale: number,
-  hessianScale: number,
-  l1: number,
-): void {
-  const { memory, team, leaves, leafOf } = r;
+export function renewFromDerivatives(r: Renewal, kernels: Kernels, scales: Scales, l1: number): void {
+  const { memory, team, leaves } = r;
   const { leafSums, leafValues } = memory;
-  const stride = r.numLeaves * 2;
+  const stride = (r.numLeaves + 1) * 2;
   const own = team.index * stride;
   leafSums.fill(0, own, own + stride);
+  const finerGradient = scales.fineGradient / scales.gradient;
+  const finerHessian = scales.fineHessian / scales.hessian;
   const blocks = Math.ceil(memory.data.rows / blockRows);
   for (let b = team.index; b < blocks; b += team.size) {
     const to = Math.min(memory.data.rows, (b + 1) * blockRows);
-    addDerivatives(
-      memory.derivatives!,
-      leafOf,
-      b * blockRows,
-      to,
-      gradientScale,
-      hessianScale,
-      leafSums,
-      own,
-    );
+    kernels.sumDerivatives(b * blockRows, to, finerGradient, finerHessian);
   }
   team.barrier();
   leaves.forEach((leaf, i) => {
@@ -62,31 +52,12 @@ export function renewFromDerivatives(
       g += leafSums[w * stride + i * 2]!;
       h += leafSums[w * stride + i * 2 + 1]!;
     }
-    g /= gradientScale;
-    h = h / hessianScale + leaf.l2;
+    g /= scales.fineGradient;
+    h = h / scales.fineHessian + leaf.l2;
     const value = h > 0 ? -(Math.sign(g) * Math.max(0, Math.abs(g) - l1)) / h : 0;
     leafValues[i] = clip(value, leaf) * r.rate + 0;
   });
   team.barrier();
-}
-
-function addDerivatives(
-  derivatives: Float64Array,
-  leafOf: Uint16Array,
-  from: number,
-  to: number,
-  gs: number,
-  hs: number,
-  sums: Float64Array,
-  at: number,
-): void {
-  for (let i = from; i < to; i++) {
-    const leaf = leafOf[i]!;
-    if (leaf === outside) continue;
-    const k = at + leaf * 2;
-    sums[k] = sums[k]! + (derivatives[i * 2]! * gs + rounder - rounder);
-    sums[k + 1] = sums[k + 1]! + (derivatives[i * 2 + 1]! * hs + rounder - rounder);
-  }
 }
 
 function clip(value: number, leaf: LeafView): number {
@@ -98,9 +69,9 @@ function clip(value: number, leaf: LeafView): number {
  * @param base the score that residuals are taken from, where it is not the row's own (random forests)
  */
 export function renewToQuantile(r: Renewal, alpha: number, base: number | undefined): void {
-  const { memory, team, leaves, leafOf } = r;
+  const { memory, team, leaves } = r;
   const { leafSums, leafValues, residuals, residualWeights } = memory;
-  const stride = r.numLeaves * 2;
+  const stride = (r.numLeaves + 1) * 2;
   leaves.forEach((leaf, i) => {
     leafSums[team.index * stride + i] = leaf.own;
   });
@@ -115,7 +86,7 @@ export function renewToQuantile(r: Renewal, alpha: number, base: number | undefi
   const blocks = Math.ceil(memory.data.rows / blockRows);
   for (let b = team.index; b < blocks; b += team.size) {
     const to = Math.min(memory.data.rows, (b + 1) * blockRows);
-    scatterResiduals(memory, leafOf, b * blockRows, to, base, next);
+    scatterResiduals(memory, b * blockRows, to, base, next);
   }
   team.barrier();
   const loads = new Float64Array(team.size);
@@ -139,13 +110,12 @@ export function renewToQuantile(r: Renewal, alpha: number, base: number | undefi
 
 function scatterResiduals(
   memory: TrainingMemory,
-  leafOf: Uint16Array,
   from: number,
   to: number,
   base: number | undefined,
   next: Int32Array,
 ): void {
-  const { label, scores, wholeWeight, residualWeights } = memory;
+  const { label, scores, leafOf, wholeWeight, residualWeights } = memory;
   const residuals = memory.residuals!;
   for (let i = from; i < to; i++) {
     const leaf = leafOf[i]!;

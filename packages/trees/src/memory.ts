@@ -1,5 +1,6 @@
 import type { DatasetParts } from "./dataset.ts";
 import type { GrowerMemory } from "./grower.ts";
+import type { KernelArguments } from "./kernel-arguments.ts";
 import { spareBytes } from "./kernels.ts";
 import { layOut, writeRecords } from "./layout.ts";
 import type { ResolvedParams } from "./params.ts";
@@ -20,6 +21,19 @@ export interface ValidationParts {
 
 /** Everything a training works on; shared between workers, or plain memory for a team of one. */
 export interface TrainingMemory extends GrowerMemory {
+  /** Where WebAssembly kernels find what they work on; undefined: plain kernels. */
+  readonly wasm: WasmMemory | undefined;
+  /** Byte offset of room for the workers' kernels, and how much each has. */
+  readonly spare: number;
+  readonly spareSize: number;
+  /** Room to partition `rows`. */
+  readonly spareRows: Int32Array;
+  /** Which bins go left at the split at hand: workers x 256. */
+  readonly tables: Uint8Array;
+  /** Gradients, then hessians, of a block of rows: workers x 2 x blockRows. */
+  readonly blocks: Float64Array;
+  /** Leaf of each row in the newest tree. */
+  readonly leafOf: Uint16Array;
   readonly control: Int32Array;
   readonly data: DatasetParts;
   readonly label: Float64Array;
@@ -30,11 +44,11 @@ export interface TrainingMemory extends GrowerMemory {
   readonly scores: Float64Array;
   /** Class probabilities of the round (multiclass). */
   readonly probabilities: Float64Array | undefined;
-  /** True gradient and hessian of each row, where leaf values are renewed from them. */
-  readonly derivatives: Float64Array | undefined;
+  /** Gradient and hessian of each row in quanta, where leaf values are renewed from them. */
+  readonly derivatives: Float32Array | undefined;
   /** Per block: sums of |gradient| and of the hessian, in-bag rows only. */
   readonly blockSums: Float64Array;
-  /** Per worker and leaf: two sums. */
+  /** Per worker and leaf: two sums; then two for the rows outside. */
   readonly leafSums: Float64Array;
   readonly leafValues: Float64Array;
   /** Residuals by leaf, and their weights, where leaf values are renewed to a quantile. */
@@ -59,6 +73,9 @@ export interface MemoryPlan {
   /** Leave WebAssembly alone. */
   readonly plainKernels: boolean;
 }
+
+/** Of records, rows and so on, in the order of the sections below. */
+type KernelOffsets = [number, number, number, number, number, number, number, number, number, number];
 
 /** One block of memory that WebAssembly kernels can address, or plain memory without them. */
 class KernelMemory {
@@ -100,11 +117,26 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
   const binWords = Math.ceil(layout.bytes.length / 4);
   const stride = binWords + (constantHessian ? 1 : 2);
   const spareSize = spareBytes(layout.bytes.length);
+  const renews = !constantHessian && !plan.renewsQuantile;
+  const leafSumsSize = workers * (params.numLeaves + 1) * 2;
   const kernel = new KernelMemory(
-    [rows * stride * 4, rows * 4, workers * scratchSize * 8, workers * spareSize],
+    [
+      rows * stride * 4,
+      rows * 4,
+      rows * 4,
+      rows * 2,
+      renews ? rows * 8 : 0,
+      workers * scratchSize * 8,
+      workers * 2 * blockRows * 8,
+      leafSumsSize * 8,
+      workers * 256,
+      workers * spareSize,
+    ],
     shared,
     plan.plainKernels,
   );
+  const [, rowsAt, spareRowsAt, leafOfAt, derivativesAt, scratchAt, blocksAt, leafSumsAt, tablesAt, spareAt] =
+    kernel.offsets as unknown as KernelOffsets;
   const words = new Uint32Array(kernel.buffer, kernel.offsets[0]!, rows * stride);
   writeRecords(data, layout, new Uint8Array(kernel.buffer, words.byteOffset, words.byteLength), stride * 4);
   const outputs = params.numClass;
@@ -122,10 +154,14 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
       layout,
     },
     wasm: kernel.wasm,
-    spare: kernel.offsets[3]!,
+    spare: spareAt,
     spareSize,
-    rows: new Int32Array(kernel.buffer, kernel.offsets[1]!, rows),
-    scratch: new Float64Array(kernel.buffer, kernel.offsets[2]!, workers * scratchSize),
+    rows: new Int32Array(kernel.buffer, rowsAt, rows),
+    spareRows: new Int32Array(kernel.buffer, spareRowsAt, rows),
+    leafOf: new Uint16Array(kernel.buffer, leafOfAt, rows),
+    scratch: new Float64Array(kernel.buffer, scratchAt, workers * scratchSize),
+    blocks: new Float64Array(kernel.buffer, blocksAt, workers * 2 * blockRows),
+    tables: new Uint8Array(kernel.buffer, tablesAt, workers * 256),
     splits: floats(workers * 2 * splitSize),
     counts: floats(workers * 2),
     label: copy(plan.label),
@@ -133,9 +169,9 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
     wholeWeight: plan.weight && plan.renewsQuantile ? copy(wholeNumbers(plan.weight)) : undefined,
     scores: floats(rows * outputs),
     probabilities: outputs > 1 ? floats(rows * outputs) : undefined,
-    derivatives: constantHessian ? undefined : floats(rows * 2),
+    derivatives: renews ? new Float32Array(kernel.buffer, derivativesAt, rows * 2) : undefined,
     blockSums: floats(2 * Math.ceil(rows / blockRows)),
-    leafSums: floats(workers * params.numLeaves * 2),
+    leafSums: new Float64Array(kernel.buffer, leafSumsAt, leafSumsSize),
     leafValues: floats(params.numLeaves),
     residuals: plan.renewsQuantile ? floats(rows) : undefined,
     residualWeights: plan.renewsQuantile && plan.weight ? floats(rows) : undefined,
@@ -146,6 +182,36 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
       scores: floats(validation.data.rows * outputs),
     },
     metricSums: floats(2 * Math.ceil((validation?.data.rows ?? 0) / blockRows) + 1),
+  };
+}
+
+/** The part of a training's memory that the kernels of worker `index` work on; `own` of its rows from `firstRow`. */
+export function kernelArguments(
+  memory: TrainingMemory,
+  index: number,
+  firstRow: number,
+  own: number,
+): KernelArguments {
+  const { records, data, scratch, tables, blocks, leafSums } = memory;
+  const { scratchSize } = records.layout;
+  const workers = tables.length / 256;
+  const sums = leafSums.length / workers;
+  const block = blocks.subarray(index * 2 * blockRows, (index + 1) * 2 * blockRows);
+  return {
+    records,
+    rows: memory.rows.subarray(firstRow, firstRow + own),
+    spareRows: memory.spareRows.subarray(firstRow, firstRow + own),
+    scratch: scratch.subarray(index * scratchSize, (index + 1) * scratchSize),
+    table: tables.subarray(index * 256, (index + 1) * 256),
+    gradient: block.subarray(0, blockRows),
+    hessian: block.subarray(blockRows),
+    derivatives: memory.derivatives,
+    leafOf: memory.leafOf,
+    leafSums: leafSums.subarray(index * sums, (index + 1) * sums),
+    bins: data.bins,
+    binMemory: data.memory,
+    memory: memory.wasm,
+    spare: memory.spare + index * memory.spareSize,
   };
 }
 

@@ -159,16 +159,16 @@ export class SplitFinder {
     // In hessian quanta, so that the loop compares whole numbers.
     const least = Math.max(minSumHessianInLeaf / quantum, (minDataInLeaf - 0.5) / perHessian, 0.5);
     const most = totalH - least;
-    let bestGain = best[splitFields.gain]!;
+    // The best within this column, as a fraction: the same split again, past an empty bin, must not pass for a
+    // better one by rounding. Columns meet by their gains alone, whichever worker searched them.
+    let bestUp = 0;
+    let bestDown = 1;
     let bestBin = -1;
     let bestPacked = 0;
     const last = missing !== 0 && first === 0 ? bins : bins - 1;
     let packed = first;
     for (let b = 0; b < last; b++) {
-      const v = hist[at + b]!;
-      // An empty bin gives the split that the bin before it gave.
-      if (v === 0) continue;
-      packed += v;
+      packed += hist[at + b]!;
       const g = Math.floor(packed * inverse);
       const hq = packed - g * unit;
       if (hq < least) continue;
@@ -178,14 +178,16 @@ export class SplitFinder {
       const rg = totalG - g;
       const up = g * g * r + rg * rg * h;
       const down = h * r;
-      if (up > bestGain * down) {
-        bestGain = up / down;
+      if (up * bestDown > bestUp * down) {
+        bestUp = up;
+        bestDown = down;
         bestBin = b;
         bestPacked = packed;
       }
     }
-    if (bestBin < 0) return;
-    this.#write(best, feature, bestGain, bestBin, bestPacked, leaf, first !== 0, missing === 0);
+    const gain = bestUp / bestDown;
+    if (!(gain > best[splitFields.gain]!)) return;
+    this.#write(best, feature, gain, bestBin, bestPacked, leaf, first !== 0, missing === 0);
   }
 
   /** As #scanPlain, with L1, monotone constraints and extra-trees. */

@@ -35,7 +35,7 @@ export class Team {
         Atomics.notify(words, control.generation);
       } else {
         for (let spins = 0; Atomics.load(words, control.generation) === generation; spins++) {
-          if (spins < 400) continue;
+          if (spins < 10_000) continue;
           Atomics.wait(words, control.generation, generation, 1000);
           if (Atomics.load(words, control.abort) !== 0) break;
         }

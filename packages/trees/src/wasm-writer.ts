@@ -4,6 +4,12 @@
  */
 export const type = { i32: 0x7f, i64: 0x7e, f64: 0x7c } as const;
 
+/** A memory of a fixed size. */
+export interface MemoryImport {
+  readonly shared: boolean;
+  readonly pages: number;
+}
+
 function unsigned(n: number): number[] {
   const out: number[] = [];
   let rest = n;
@@ -63,6 +69,16 @@ export class Body {
   loadByte(offset = 0): this {
     return this.op(0x2d, 0, ...unsigned(offset));
   }
+  /** From the second memory (see `assemble`). */
+  loadByteOfSecond(): this {
+    return this.op(0x2d, 0x40, 1, 0);
+  }
+  loadU16(offset = 0): this {
+    return this.op(0x2f, 1, ...unsigned(offset));
+  }
+  loadF32(offset = 0): this {
+    return this.op(0x2a, 2, ...unsigned(offset), 0xbb);
+  }
   loadF64(offset = 0): this {
     return this.op(0x2b, 3, ...unsigned(offset));
   }
@@ -71,6 +87,14 @@ export class Body {
   }
   storeF64(offset = 0): this {
     return this.op(0x39, 3, ...unsigned(offset));
+  }
+  /** A float64, rounded to float32. */
+  storeF32(offset = 0): this {
+    return this.op(0xb6, 0x38, 2, ...unsigned(offset));
+  }
+  /** (to, from, bytes): the ranges may overlap. */
+  copy(): this {
+    return this.op(0xfc, 10, 0, 0);
   }
   add(): this {
     return this.op(0x6a);
@@ -108,14 +132,31 @@ export class Body {
   ltU(): this {
     return this.op(0x49);
   }
+  equal(): this {
+    return this.op(0x46);
+  }
   addF(): this {
     return this.op(0xa0);
+  }
+  subF(): this {
+    return this.op(0xa1);
+  }
+  floorF(): this {
+    return this.op(0x9c);
   }
   mulF(): this {
     return this.op(0xa2);
   }
   toF64(): this {
     return this.op(0xb7);
+  }
+  /** An unsigned 32-bit number as float64. */
+  unsignedToF64(): this {
+    return this.op(0xb8);
+  }
+  /** A float64 cut to a signed 32-bit number, the nearest there is. */
+  toI32(): this {
+    return this.op(0xfc, 2);
   }
   /** Runs `body`, which `breakIf` can leave. */
   block(body: () => void): this {
@@ -153,16 +194,23 @@ export interface FunctionSpec {
   readonly body: Body;
 }
 
-/** A module that imports memory "m"."memory" and exports `functions`. */
+/**
+ * A module that imports memory "m"."memory", and "m"."second" where a second is given, and exports `functions`.
+ */
 export function assemble(
   functions: readonly FunctionSpec[],
   shared: boolean,
   pages: number,
+  second?: MemoryImport,
 ): Uint8Array<ArrayBuffer> {
   const text = (s: string): number[] => [s.length, ...new TextEncoder().encode(s)];
   const list = (items: readonly number[][]): number[] => [...unsigned(items.length), ...items.flat()];
   const section = (id: number, bytes: number[]): number[] => [id, ...unsigned(bytes.length), ...bytes];
-  const limits = [shared ? 3 : 1, ...unsigned(pages), ...unsigned(pages)];
+  const memory = (name: string, of: MemoryImport): number[] => [
+    ...text("m"),
+    ...text(name),
+    ...[2, of.shared ? 3 : 1, ...unsigned(of.pages), ...unsigned(of.pages)],
+  ];
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(
@@ -171,7 +219,7 @@ export function assemble(
         functions.map((f) => [0x60, ...list(f.params.map((p) => [p])), ...list(f.results.map((r) => [r]))]),
       ),
     ),
-    ...section(2, list([[...text("m"), ...text("memory"), 2, ...limits]])),
+    ...section(2, list([memory("memory", { shared, pages }), ...(second ? [memory("second", second)] : [])])),
     ...section(3, list(functions.map((_, i) => unsigned(i)))),
     ...section(7, list(functions.map((f, i) => [...text(f.name), 0, ...unsigned(i)]))),
     ...section(10, list(functions.map((f) => f.body.finish()))),

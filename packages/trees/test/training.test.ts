@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { addRows } from "../src/histogram.ts";
 import { Dataset, Model, type Params, trainSync } from "../src/index.ts";
-import { makeKernel } from "../src/kernels.ts";
-import { planMemory } from "../src/memory.ts";
+import { makeKernels } from "../src/kernels.ts";
+import { kernelArguments, planMemory } from "../src/memory.ts";
 import { resolveParams } from "../src/params.ts";
 import { madeData } from "./made-data.ts";
 import { naiveBoosting } from "./oracle.ts";
@@ -52,8 +52,7 @@ test.each([true, false])(
       }
       if (plainKernels) addRows(records, memory.rows, 13, 390, memory.scratch);
       else {
-        const { rows, scratch, wasm, spare } = memory;
-        const kernel = makeKernel({ records, rows, scratch, memory: wasm, spare });
+        const kernel = makeKernels(kernelArguments(memory, 0, 0, dataset.rows));
         kernel.addRows(13, 40);
         // Masked and whole kernels are one sum where every byte is in use in one of the calls.
         kernel.use(new Set([0]));
