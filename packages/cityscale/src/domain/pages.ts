@@ -25,8 +25,8 @@ export interface LogPage {
 }
 
 /**
- * Says that a source has delivered all there is of the steps in [from, to): a step without a row had nothing to
- * count. The counts of the range must be in the same page, the records of its log in this page or before it.
+ * Says that a source has delivered all there is of some entities and the steps in [from, to): a step without a row had
+ * nothing to count. The counts of the range must be in the same page, the records of its log in this page or before it.
  */
 export interface CompletePage {
   readonly stream: "complete";
@@ -34,6 +34,8 @@ export interface CompletePage {
   /** Starts of steps, ms UTC; `to` is exclusive. */
   readonly from: number;
   readonly to: number;
+  /** Ids of the entities it speaks of: those that the source still reads. */
+  readonly entities: readonly string[];
   /**
    * Every record of the range has been delivered since this instant of the city's clock: others are gone. Null when
    * only changed ones were.

@@ -105,8 +105,13 @@ export async function appendComplete(
   await extendSteps(connection, city.grid, page.from, page.to);
   const own = mine(arrival, page.measure);
   const within = `t >= ${fromT} AND t < ${untilT}`;
+  await connection.run(
+    `CREATE OR REPLACE TEMP TABLE spoken AS
+     SELECT e, retired_at FROM entities WHERE entity IN (SELECT unnest(string_split($1, chr(10))))`,
+    [page.entities.join("\n")],
+  );
   if (page.wholeSince !== null) {
-    const gone = `FROM log_records WHERE ${own} AND ${within} AND arrived_at < ${Math.floor(page.wholeSince)}`;
+    const gone = `FROM log_records WHERE ${own} AND ${within} AND arrived_at < ${Math.floor(page.wholeSince)} AND e IN (SELECT e FROM spoken)`;
     await connection.run(`INSERT INTO log_uncounted SELECT source, measure, e, t ${gone}`);
     await connection.run(`DELETE ${gone}`);
   }
@@ -123,12 +128,9 @@ export async function appendComplete(
     city.measures[page.measure]?.absence !== "zeroWhenComplete"
       ? ""
       : `UNION ALL
-         SELECT a.e, s.t, 0 FROM alive a JOIN entities n USING (e)
+         SELECT a.e, s.t, 0 FROM alive a JOIN spoken n USING (e)
            JOIN steps s ON s.t >= greatest(a.first_t, ${fromT}) AND s.t < ${untilT} AND s.start_at < COALESCE(n.retired_at, s.end_at)
-           ANTI JOIN counted c ON c.e = a.e AND c.t = s.t
-           ANTI JOIN (
-             SELECT r.e, d.t FROM raw_observations r JOIN steps d ON d.start_at = r.valid_at WHERE ${own} AND r.seq > ${pageSeq}
-           ) d ON d.e = a.e AND d.t = s.t`;
+           ANTI JOIN counted c ON c.e = a.e AND c.t = s.t`;
   const added = await connection.run(
     `INSERT INTO raw_observations
      WITH alive AS (
@@ -140,8 +142,10 @@ export async function appendComplete(
      )
      SELECT ${seq} + row_number() OVER (ORDER BY v.t, v.e), ${arrival.poll}, ${literal(arrival.source)}, ${literal(page.measure)}, v.e, s.start_at,
        v.value, NULL, ${Math.round(arrival.arrivedAt)}, ${Math.round(arrival.ingestedAt)}
-     FROM (SELECT e, t, value FROM counted ${zeros}) v JOIN steps s USING (t)`,
+     FROM (SELECT e, t, value FROM counted ${zeros}) v JOIN steps s USING (t)
+       -- What the publisher counted stands, also where an older log of the same entity is there.
+       ANTI JOIN (FROM raw_observations r WHERE ${own} AND r.seq > ${pageSeq}) d ON d.e = v.e AND d.valid_at = s.start_at`,
   );
-  await connection.run("DROP TABLE counted");
+  await connection.run("DROP TABLE counted; DROP TABLE spoken");
   return added;
 }

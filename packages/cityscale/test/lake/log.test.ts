@@ -38,6 +38,7 @@ const complete = (from: string, to: string, wholeSince: number | null = null): C
   measure: "walkers",
   from: day(from),
   to: day(to),
+  entities: ["heat", "noise", "old"],
   wholeSince,
 });
 const read = async (...pages: StreamPage[][]) => {
@@ -202,6 +203,23 @@ describe("zero when complete", () => {
     expect([await seen("heat", "2025-11-02", before), await seen("heat", "2025-11-02", clock.now())]).toEqual(
       [0, 5],
     );
+  });
+
+  test("is not made up for an entity that the source reads no more", async () => {
+    await read([
+      counts([
+        ["heat", day("2025-11-01"), 7],
+        ["dropped", day("2025-11-01"), 4],
+      ]),
+      log([["1", "dropped", day("2025-11-01")]]),
+    ]);
+    clock.advance(hour);
+    await read([{ ...complete("2025-11-01", "2025-11-03", clock.now()), entities: ["heat"] }]);
+    expect((await values()).filter((text) => text.startsWith("dropped"))).toEqual(["dropped 11-01 1"]);
+    expect((await values()).filter((text) => text.startsWith("heat"))).toEqual([
+      "heat 11-01 0",
+      "heat 11-02 0",
+    ]);
   });
 
   test("is not what a measure has whose absence means missing", async () => {

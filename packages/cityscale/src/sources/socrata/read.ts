@@ -1,5 +1,11 @@
 import { createHash } from "node:crypto";
-import { offsetMs, type Page, parseDuration, type ReadRequest } from "../../domain/index.ts";
+import {
+  type CompletePage,
+  offsetMs,
+  type Page,
+  parseDuration,
+  type ReadRequest,
+} from "../../domain/index.ts";
 import { advance, type Position } from "../keyset.ts";
 import type { SourceContext } from "../kind.ts";
 import { isoOf } from "../rows.ts";
@@ -40,6 +46,8 @@ interface Cursor {
   readonly declared: string;
   readonly loadedAt: number | null;
   readonly through: number | null;
+  /** Every entity that the declared series have had. */
+  readonly entities: readonly string[];
   /** Ranges in which a row could not be read. */
   readonly again: readonly Range[];
   readonly plan: Plan | null;
@@ -78,11 +86,14 @@ export async function* readRecords(source: SocrataSource, request: ReadRequest):
   let again = [...(known?.again ?? [])];
   let changes = schemaChanges(cursor?.fields, info.fields);
   const named = new Set<string>();
+  const last = request.cursor as Cursor | null;
+  const entities = new Set(last?.declared === fingerprint ? last.entities : []);
   const total = Math.max(1, plan.ranges.length);
 
   const page = (parts: Page["parts"], rejected: Page["rejected"], next: Plan): Page => {
     const done = next.series >= rowSeries.length && next.ranges.length === 0;
     plan = next;
+    for (const entity of named) entities.add(entity);
     const made: Page = {
       parts,
       rejected,
@@ -92,6 +103,7 @@ export async function* readRecords(source: SocrataSource, request: ReadRequest):
             declared: fingerprint,
             loadedAt: done ? next.loadedAt : (known?.loadedAt ?? null),
             through: done ? Math.max(next.through, known?.through ?? 0) : (known?.through ?? null),
+            entities: [...entities],
             again,
             plan: done ? null : next,
           }
@@ -141,7 +153,14 @@ export async function* readRecords(source: SocrataSource, request: ReadRequest):
     again = again.filter((other) => other.from >= to || other.to <= from);
     if (!isWhole) again.push(range);
     const wholeSince = plan.whole ? plan.startedAt : null;
-    const complete = { stream: "complete", measure: source.measure, from, to, wholeSince } as const;
+    const complete: CompletePage = {
+      stream: "complete",
+      measure: source.measure,
+      from,
+      to,
+      entities: [...new Set([...entities, ...named])],
+      wholeSince,
+    };
     yield page([...reader.parts(), ...(isWhole ? [complete] : [])], reader.rejected, {
       ...plan,
       ranges: rest,

@@ -47,8 +47,10 @@ export interface Requests {
   close(): Promise<void>;
 }
 
-export function openSource(address: string, clock: ManualClock, token?: string): Source {
-  return createSource("counts", requestsCity.sources["counts"]!, {
+/** @param series declared in place of the city's own */
+export function openSource(address: string, clock: ManualClock, token?: string, series?: object[]): Source {
+  const declared = requestsCity.sources["counts"]!;
+  return createSource("counts", series ? { ...declared, series } : declared, {
     timeZone: requestsCity.timeZone,
     grid: requestsCity.grid,
     location: requestsCity.location,

@@ -345,6 +345,23 @@ test("a read of a range brings everything again: what the publisher has no more 
     expect(left).toEqual({ n: 0 });
   }));
 
+test("a series that is declared no more keeps its counts, and gets no zeros", () =>
+  withRequests(morning("2025-10-20"), async ({ ingest, values, clock, lake, simulator }) => {
+    await ingest();
+    clock.set(Date.parse("2026-01-01T00:00:00Z"));
+    const fewer = openSource(simulator.sources["counts"]!, clock, undefined, [
+      { by: ["complaint_type"], where: "complaint_type = 'HEAT/HOT WATER'" },
+    ]);
+    for await (const _ of readInto(lake, fewer, clock));
+    await lake.merge();
+    const found = await values();
+    expect(wrong(found, "2025-11-19").filter((key) => key.startsWith("HEAT"))).toEqual([]);
+    const others = [...found.keys()].filter((key) => !key.startsWith("HEAT"));
+    expect(others.length).toBeGreaterThan(40);
+    expect(others.filter((key) => key.slice(-10) > "2025-10-19")).toEqual([]);
+    expect(found.get("All 2025-10-12")).toBe(made.counts.get("All 2025-10-12"));
+  }));
+
 test("processes killed one after the other on one lake lose nothing and count nothing twice", async () => {
   const folder = mkdtempSync(join(tmpdir(), "killed-"));
   const buffer = new SharedArrayBuffer(8);
