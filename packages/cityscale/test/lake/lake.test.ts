@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { buildFeatures, createView, type FeatureRequest } from "../../src/features/index.ts";
 import { exportVersion, type Lake, openEngine, openVersion } from "../../src/lake/index.ts";
+import { migrations } from "../../src/lake/schema.ts";
 import { spawnSource } from "../core/child.ts";
 import { differences } from "../features/compare.ts";
 import { awkwardWorld } from "../features/world.ts";
@@ -26,6 +27,32 @@ describe("a lake's file", () => {
     connection[Symbol.dispose]();
     engine.close();
     await expect(openLake(city, { path })).rejects.toMatchObject({ code: "DATA_FOLDER_NEWER" });
+  });
+
+  test("of an older format is brought up to date with its values and what was known before", async () => {
+    const path = join(dir, "city.duckdb");
+    const engine = await openEngine({ path, memoryMb: 100, threads: 1 });
+    const connection = await engine.connect();
+    await connection.run(`
+      CREATE TABLE lake_format (version INTEGER, written_at BIGINT); INSERT INTO lake_format VALUES (2, 0);
+      ${migrations.slice(0, 2).join("")}
+      INSERT INTO entities (e, entity) VALUES (0, 'a'); INSERT INTO steps VALUES (7, 7, 8, 7, 0, 7, 0);
+      INSERT INTO observations VALUES ('walkers', 0, 7, 5, 20, 'observed', 0);
+      INSERT INTO revisions VALUES ('walkers', 0, 7, 4, 10, 20, 'assumed');`);
+    connection[Symbol.dispose]();
+    engine.close();
+    const { lake } = await openLake(city, { path });
+    const found = await lake.read(async (reader) => [
+      await reader.rows("SELECT value, known_at FROM observations"),
+      await reader.rows("SELECT value, known_from, known_to FROM revisions"),
+      await reader.rows("SELECT entity, value FROM v_observations"),
+    ]);
+    expect(found).toEqual([
+      [{ value: 5, known_at: 20 }],
+      [{ value: 4, known_from: 10, known_to: 20 }],
+      [{ entity: "a", value: 5 }],
+    ]);
+    await lake.close();
   });
 
   test("that is no lake is damaged", async () => {
