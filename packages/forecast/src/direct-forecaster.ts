@@ -1,6 +1,7 @@
 import type { Model } from "@cityscale/trees";
 import { type Fields, pack, unpack } from "./container.ts";
 import { ForecastError, requireLength } from "./errors.ts";
+import { contributionsOf, type Explanation } from "./explanation.ts";
 import { checkColumns, type Matrix } from "./matrix.ts";
 import { type Member, type MemberKind, memberFields, predictMembers, readMember } from "./member.ts";
 import { gainShares, readModel } from "./stored-model.ts";
@@ -101,6 +102,50 @@ export class DirectForecaster {
     });
     uncross(levels, quantiles, point);
     return { point, quantiles };
+  }
+
+  /**
+   * Why the point forecasts are what they are, in counts.
+   *
+   * @param parts the part of each column, in the order of `featureNames`
+   * @throws ForecastError as `predict`; `option` on more than 10 parts
+   */
+  explain(rows: ForecastRows, parts: readonly string[]): Explanation {
+    const { featureNames, members, transform } = this.#parts;
+    const { matrix, expectation, lead } = rows;
+    checkColumns(matrix, featureNames);
+    requireLength("parts", parts.length, featureNames.length);
+    const names = [...new Set(parts)];
+    const partOf = parts.map((part) => names.indexOf(part));
+    const raw = contributionsOf(members, matrix, lead, partOf, names.length);
+    const { point } = new DirectForecaster({
+      ...this.#parts,
+      levels: [],
+      quantiles: [],
+      offsets: [],
+    }).predict(rows);
+    const start = transform.name === "identity" ? new Float64Array(matrix.rows) : expectation.slice();
+    // What the forecast departs from the start, shared in proportion: exact, where the transform is no sum.
+    const factor = point.map((value, i) => {
+      let z = raw.base[i]!;
+      for (const values of raw.parts) z += values[i]!;
+      if (Math.abs(z) < 1e-9) return this.#transform.weight(expectation[i]!);
+      return (value - start[i]!) / z;
+    });
+    const counts = (values: Float64Array) => values.map((value, i) => value * factor[i]!);
+    const columns = raw.columns.map(counts);
+    return {
+      point,
+      start,
+      parts: names.map((part, k) => {
+        const values = raw.parts[k]!;
+        return {
+          part,
+          contribution: counts(k === 0 ? values.map((value, i) => value + raw.base[i]!) : values),
+        };
+      }),
+      columns,
+    };
   }
 
   /**

@@ -53,6 +53,7 @@ export {
 } from "./direct-fit.ts";
 export { DirectForecaster, type ForecastRows, type Forecasts } from "./direct-forecaster.ts";
 export { ForecastError, type ForecastErrorCode } from "./errors.ts";
+export type { Explanation } from "./explanation.ts";
 export type { Calibrate, FitOptions, FitProgress, TreeParams } from "./fitting.ts";
 export type { Matrix } from "./matrix.ts";
 export type { MemberColumns, MemberKind } from "./member.ts";

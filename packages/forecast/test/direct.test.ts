@@ -173,6 +173,39 @@ describe("the direct forecaster", () => {
     expect(fitted.predict(strange).point.every(Number.isFinite)).toBe(true);
   });
 
+  test("an explanation sums to the forecast, part by part and for trees column by column", async () => {
+    const few = quantityRows(300, 9);
+    for (const members of [blend, [{ kind: "trees" as const, weight: 1 }]]) {
+      const fitted = await fitDirect(rows, { ...options, members, levels: [] });
+      const told = fitted.explain(few, ["who", "when", "what"]);
+      const { point } = fitted.predict(few);
+      expect(told.point).toEqual(point);
+      expect(told.start).toEqual(few.expectation);
+      expect(told.parts.map(({ part }) => part)).toEqual(["who", "when", "what"]);
+      for (let i = 0; i < point.length; i++) {
+        const sum = told.parts.reduce((total, { contribution }) => total + contribution[i]!, told.start[i]!);
+        expect(sum).toBeCloseTo(point[i]!, 6);
+        if (members.length === 1) {
+          expect(told.columns[1]![i]!).toBeCloseTo(told.parts[1]!.contribution[i]!, 9);
+          expect(told.columns[2]![i]!).toBeCloseTo(told.parts[2]!.contribution[i]!, 9);
+        }
+      }
+      // The signal is what the made-up counts follow.
+      const size = (k: number) =>
+        told.parts[k]!.contribution.reduce((sum, value) => sum + Math.abs(value), 0);
+      expect(size(2)).toBeGreaterThan(2 * size(1));
+    }
+  });
+
+  test("what a network and a ridge make of a part does not depend on the order of the parts", async () => {
+    const fitted = (await fitDirect(rows, { ...options, members: blend, levels: [] })).only("ridge");
+    const few = quantityRows(50, 9);
+    const told = fitted.explain(few, ["a", "b", "c"]);
+    const other = fitted.explain(few, ["a", "b", "b"]);
+    // Only the signal is read by the ridge: what is said of it does not change with its company.
+    expect(other.parts[1]!.contribution[7]).toBeCloseTo(told.parts[2]!.contribution[7]!, 9);
+  });
+
   test("members without a weight, or with one below 0, are refused", async () => {
     for (const weights of [[0], [-1, 2]]) {
       const members = weights.map((weight) => ({ kind: "trees" as const, weight }));

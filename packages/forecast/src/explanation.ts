@@ -1,0 +1,119 @@
+import { ForecastError } from "./errors.ts";
+import type { Matrix } from "./matrix.ts";
+import { type Member, predictMember } from "./member.ts";
+
+/** Why forecasts are what they are, in counts: `start` and all of `parts` sum to the point forecast of each row. */
+export interface Explanation {
+  readonly point: Float64Array;
+  /** The expectation of each row; 0 where the transform reads none. */
+  readonly start: Float64Array;
+  /** By part of the columns, in the order asked for; what the model says of any row goes to the first. */
+  readonly parts: readonly { readonly part: string; readonly contribution: Float64Array }[];
+  /**
+   * By column, what the trees contribute: for trees alone those of a part sum to the part's, but for the first
+   * part, which has also what the model says of any row. Empty where there are no trees.
+   */
+  readonly columns: readonly Float64Array[];
+}
+
+/** Contributions on the transformed scale. */
+export interface RawContributions {
+  readonly base: Float64Array;
+  readonly parts: readonly Float64Array[];
+  readonly columns: readonly Float64Array[];
+}
+
+/** All coalitions of so many parts are predicted: 2 to this power. */
+const MOST_PARTS = 10;
+
+/**
+ * Shapley values of parts of the columns: for trees the sums of the columns' own exact values (TreeSHAP), for other
+ * members over all coalitions of parts, where a column outside the coalition is missing, that is, its mean
+ * (Shapley 1953; Lundberg and Lee 2017). A member that has nothing to say of a row leaves its weight to the others.
+ *
+ * @param partOf part number of each column
+ * @throws ForecastError `option` on too many parts
+ */
+export function contributionsOf(
+  members: readonly Member[],
+  matrix: Matrix,
+  lead: Int32Array,
+  partOf: readonly number[],
+  parts: number,
+): RawContributions {
+  if (parts > MOST_PARTS) throw new ForecastError("option", `${parts} parts, expected at most ${MOST_PARTS}`);
+  const { rows } = matrix;
+  const base = new Float64Array(rows);
+  const byPart = Array.from({ length: parts }, () => new Float64Array(rows));
+  const hasTrees = members.some(({ kind, weight }) => kind === "trees" && weight > 0);
+  const byColumn = hasTrees ? matrix.names.map(() => new Float64Array(rows)) : [];
+  const known = new Float64Array(rows);
+  for (const member of members) {
+    const { weight } = member;
+    if (weight === 0) continue;
+    if (member.kind === "trees") {
+      const width = matrix.names.length + 1;
+      const values = member.model.predictContributions(matrix.columns);
+      for (let i = 0; i < rows; i++) {
+        known[i]! += weight;
+        base[i]! += weight * values[i * width + width - 1]!;
+        for (let j = 0; j < width - 1; j++) {
+          const value = weight * values[i * width + j]!;
+          byColumn[j]![i]! += value;
+          byPart[partOf[j]!]![i]! += value;
+        }
+      }
+      continue;
+    }
+    const { coalitions, sizes } = predictCoalitions(member, matrix, lead, partOf, parts);
+    const share = shapleyWeights(parts);
+    for (let i = 0; i < rows; i++) {
+      if (Number.isNaN(coalitions[0]![i]!)) continue;
+      known[i]! += weight;
+      base[i]! += weight * coalitions[0]![i]!;
+      for (let part = 0; part < parts; part++) {
+        let value = 0;
+        for (let set = 0; set < coalitions.length; set++) {
+          if (set & (1 << part)) continue;
+          value += share[sizes[set]!]! * (coalitions[set | (1 << part)]![i]! - coalitions[set]![i]!);
+        }
+        byPart[part]![i]! += weight * value;
+      }
+    }
+  }
+  for (const values of [base, ...byPart, ...byColumn]) {
+    for (let i = 0; i < rows; i++) values[i]! /= known[i]!;
+  }
+  return { base, parts: byPart, columns: byColumn };
+}
+
+/** The member's prediction for every set of parts that may be known; `sizes` has how many parts each set has. */
+function predictCoalitions(
+  member: Member,
+  matrix: Matrix,
+  lead: Int32Array,
+  partOf: readonly number[],
+  parts: number,
+) {
+  const missing = new Float32Array(matrix.rows).fill(Number.NaN);
+  const always = member.kind === "ridge" ? matrix.names.indexOf(member.groups.by) : -1;
+  const coalitions: Float64Array[] = [];
+  const sizes: number[] = [];
+  for (let set = 0; set < 1 << parts; set++) {
+    const columns = matrix.columns.map((column, j) =>
+      j === always || set & (1 << partOf[j]!) ? column : missing,
+    );
+    coalitions.push(predictMember(member, { ...matrix, columns }, lead));
+    sizes.push(Array.from({ length: parts }, (_, k) => (set >> k) & 1).reduce((a, b) => a + b, 0));
+  }
+  return { coalitions, sizes };
+}
+
+/** By the size of a set without the part: size! (parts - size - 1)! / parts! */
+function shapleyWeights(parts: number): number[] {
+  const factorial = (n: number): number => (n < 2 ? 1 : n * factorial(n - 1));
+  return Array.from(
+    { length: parts },
+    (_, size) => (factorial(size) * factorial(parts - size - 1)) / factorial(parts),
+  );
+}
