@@ -19,33 +19,43 @@ export interface NumericScale {
   readonly scale: number;
 }
 
-/** What a term refers to in the rows of one matrix. */
-interface BoundTerm {
+/**
+ * The terms on one cross. The coefficients of a combination lie side by side: that of the group's term `a` and
+ * combination `k` is number base + k x width + a.
+ */
+export interface CrossGroup {
+  readonly cross: readonly string[];
+  /** numeric column of each term, or null for a term without one */
+  readonly times: readonly (string | null)[];
+  readonly penalties: readonly number[];
+  readonly base: number;
+  /** terms in the group */
+  readonly width: number;
+  /** combinations; one more, number `size`, belongs to unseen ones and keeps coefficients of 0 */
+  readonly size: number;
+}
+
+/** The rows of one matrix as a group sees them. */
+export interface BoundGroup extends CrossGroup {
   /** per row the combination's number, or `size` where a code is missing or unseen */
   readonly index: Int32Array;
-  /** per row the numeric value, 0 where it is missing; null for a term without one */
-  readonly times: Float32Array | null;
-  /** of the term's first coefficient; the one after its last belongs to unseen combinations and stays 0 */
-  readonly offset: number;
-  readonly size: number;
+  /** rows x width: what each term multiplies its coefficient by; 0 where a numeric value is missing */
+  readonly values: Float32Array;
 }
 
 const MAX_COMBINATIONS = 2 ** 24;
 
-/** Rows that are worked on together, so that what is computed for them stays in the cache. */
-const BLOCK = 2048;
-
 /**
- * How terms map to coefficients: the intercept first, then each term's combinations and one slot for unseen
- * ones. The one-hot matrix itself never exists; a row is one index per cross.
+ * How terms map to coefficients, grouped by cross; number 0 is the intercept. The one-hot matrix A (rows x
+ * coefficients) never exists: a row is one index per cross and one value per term.
  */
 export class CrossedDesign {
   readonly terms: readonly CrossedTerm[];
   /** codes of each categorical column, 0 .. size - 1 */
   readonly sizes: ReadonlyMap<string, number>;
   readonly scales: ReadonlyMap<string, NumericScale>;
-  readonly offsets: readonly number[];
-  /** coefficients, the intercept and the unseen slots included */
+  readonly groups: readonly CrossGroup[];
+  /** coefficients, the intercept and the unseen ones included */
   readonly width: number;
 
   /** @throws ForecastError `option` on a term whose combinations are too many to hold */
@@ -57,55 +67,49 @@ export class CrossedDesign {
     this.terms = terms;
     this.sizes = sizes;
     this.scales = scales;
-    const offsets: number[] = [];
-    let width = 1;
-    for (const term of terms) {
-      const size = this.combinations(term);
+    const intercept: CrossedTerm = { cross: [], penalty: 0 };
+    const byCross = Map.groupBy([intercept, ...terms], (term) => term.cross.join("\n"));
+    let base = 0;
+    this.groups = [...byCross.values()].map((members) => {
+      const { cross } = members[0]!;
+      const size = cross.reduce((product, name) => product * sizes.get(name)!, 1);
       if (size > MAX_COMBINATIONS) {
-        throw new ForecastError(
-          "option",
-          `${describe(term)} has ${size} combinations, at most ${MAX_COMBINATIONS}`,
-        );
+        const what = describe(members[0]!);
+        throw new ForecastError("option", `${what} has ${size} combinations, at most ${MAX_COMBINATIONS}`);
       }
-      offsets.push(width);
-      width += size + 1;
-    }
-    this.offsets = offsets;
-    this.width = width;
-  }
-
-  combinations(term: CrossedTerm): number {
-    return term.cross.reduce((product, name) => product * this.sizes.get(name)!, 1);
-  }
-
-  /** The given rows of a matrix, ready for the products below. */
-  bind(matrix: Matrix, rows: Int32Array): BoundRows {
-    const indices = new Map<string, Int32Array>();
-    const numbers = new Map<string, Float32Array>();
-    const terms = this.terms.map((term, t) => {
-      const key = term.cross.join("\n");
-      let index = indices.get(key);
-      if (index === undefined) {
-        index = this.#combine(term, matrix, rows);
-        indices.set(key, index);
-      }
-      const offset = this.offsets[t]!;
-      const size = this.combinations(term);
-      if (term.times === undefined) return { index, times: null, offset, size };
-      let times = numbers.get(term.times);
-      if (times === undefined) {
-        times = scaled(matrix, rows, this.scales.get(term.times)!);
-        numbers.set(term.times, times);
-      }
-      return { index, times, offset, size };
+      const group = {
+        cross,
+        times: members.map((term) => term.times ?? null),
+        penalties: members.map((term) => term.penalty),
+        base,
+        width: members.length,
+        size,
+      };
+      base += (size + 1) * members.length;
+      return group;
     });
-    return new BoundRows(rows.length, this.width, terms);
+    this.width = base;
   }
 
-  #combine(term: CrossedTerm, matrix: Matrix, rows: Int32Array): Int32Array {
-    const unseen = this.combinations(term);
+  /** The given rows of a matrix as the groups see them. */
+  bind(matrix: Matrix, rows: Int32Array): BoundGroup[] {
+    const numbers = new Map<string, Float32Array>();
+    for (const [name, scale] of this.scales) numbers.set(name, scaled(matrix, rows, scale));
+    return this.groups.map((group) => {
+      const { width, times } = group;
+      const values = new Float32Array(rows.length * width).fill(1);
+      for (const [a, name] of times.entries()) {
+        if (name === null) continue;
+        const column = numbers.get(name)!;
+        for (let i = 0; i < rows.length; i++) values[i * width + a] = column[i]!;
+      }
+      return { ...group, index: this.#combine(group, matrix, rows), values };
+    });
+  }
+
+  #combine({ cross, size: unseen }: CrossGroup, matrix: Matrix, rows: Int32Array): Int32Array {
     const index = new Int32Array(rows.length);
-    for (const name of term.cross) {
+    for (const name of cross) {
       const codes = columnOf(matrix, name);
       const size = this.sizes.get(name)!;
       for (let i = 0; i < rows.length; i++) {
@@ -119,98 +123,31 @@ export class CrossedDesign {
   }
 }
 
-/** Products with the one-hot matrix A (rows x width) of some rows. */
-export class BoundRows {
-  readonly rows: number;
-  readonly #width: number;
-  readonly #terms: readonly BoundTerm[];
-  readonly #block = new Float64Array(BLOCK);
-
-  constructor(rows: number, width: number, terms: readonly BoundTerm[]) {
-    this.rows = rows;
-    this.#width = width;
-    this.#terms = terms;
-  }
-
-  /** A v: one value per row. */
-  times(v: Float64Array): Float64Array {
-    const out = new Float64Array(this.rows);
-    for (let from = 0; from < this.rows; from += BLOCK) {
-      const n = Math.min(BLOCK, this.rows - from);
-      this.#gather(v, from, n);
-      out.set(this.#block.subarray(0, n), from);
-    }
-    return out;
-  }
-
-  /** A' u for one value per row. */
-  transposeTimes(u: Float64Array): Float64Array {
-    const out = new Float64Array(this.#width);
-    for (let from = 0; from < this.rows; from += BLOCK) {
-      const n = Math.min(BLOCK, this.rows - from);
-      this.#block.set(u.subarray(from, from + n));
-      this.#scatter(out, from, n);
-    }
-    return this.#withoutUnseen(out);
-  }
-
-  /** A' W A v, in one walk over the rows. */
-  gramTimes(v: Float64Array, weight: Float64Array): Float64Array {
-    const out = new Float64Array(this.#width);
-    const block = this.#block;
-    for (let from = 0; from < this.rows; from += BLOCK) {
-      const n = Math.min(BLOCK, this.rows - from);
-      this.#gather(v, from, n);
-      for (let i = 0; i < n; i++) block[i]! *= weight[from + i]!;
-      this.#scatter(out, from, n);
-    }
-    return this.#withoutUnseen(out);
-  }
-
-  /**
-   * The blocks of A' W A that belong to terms on one cross: for each combination a terms x terms matrix of
-   * which the lower triangle is filled.
-   */
-  gramBlocks(terms: readonly number[], weight: Float64Array): Float64Array {
-    const m = terms.length;
-    const bound = terms.map((t) => this.#terms[t]!);
-    const { index, size } = bound[0]!;
-    const out = new Float64Array((size + 1) * m * m);
-    for (let a = 0; a < m; a++) {
-      for (let b = 0; b <= a; b++) {
-        const x = bound[a]!.times;
-        const y = bound[b]!.times;
-        for (let i = 0; i < this.rows; i++) {
-          const product = (x === null ? 1 : x[i]!) * (y === null ? 1 : y[i]!);
-          out[index[i]! * m * m + a * m + b]! += weight[i]! * product;
-        }
-      }
-    }
-    return out;
-  }
-
-  #gather(v: Float64Array, from: number, n: number): void {
-    const block = this.#block;
-    block.fill(v[0]!, 0, n);
-    for (const { index, times, offset } of this.#terms) {
-      if (times === null) for (let i = 0; i < n; i++) block[i]! += v[offset + index[from + i]!]!;
-      else for (let i = 0; i < n; i++) block[i]! += v[offset + index[from + i]!]! * times[from + i]!;
+/** A v: one value per row. */
+export function timesRows(groups: readonly BoundGroup[], v: Float64Array, rows: number): Float64Array {
+  const out = new Float64Array(rows);
+  for (const { index, values, base, width } of groups) {
+    for (let i = 0; i < rows; i++) {
+      const from = base + index[i]! * width;
+      let sum = 0;
+      for (let a = 0; a < width; a++) sum += v[from + a]! * values[i * width + a]!;
+      out[i]! += sum;
     }
   }
+  return out;
+}
 
-  #scatter(out: Float64Array, from: number, n: number): void {
-    const block = this.#block;
-    for (let i = 0; i < n; i++) out[0]! += block[i]!;
-    for (const { index, times, offset } of this.#terms) {
-      if (times === null) for (let i = 0; i < n; i++) out[offset + index[from + i]!]! += block[i]!;
-      else for (let i = 0; i < n; i++) out[offset + index[from + i]!]! += block[i]! * times[from + i]!;
+/** A' u for one value per row; `length` coefficients. */
+export function timesColumns(groups: readonly BoundGroup[], u: Float64Array, length: number): Float64Array {
+  const out = new Float64Array(length);
+  for (const { index, values, base, width, size } of groups) {
+    for (let i = 0; i < u.length; i++) {
+      const from = base + index[i]! * width;
+      for (let a = 0; a < width; a++) out[from + a]! += u[i]! * values[i * width + a]!;
     }
+    out.fill(0, base + size * width, base + (size + 1) * width);
   }
-
-  #withoutUnseen(out: Float64Array): Float64Array {
-    for (const { offset, size } of this.#terms) out[offset + size] = 0;
-    return out;
-  }
+  return out;
 }
 
 export function describe(term: CrossedTerm): string {

@@ -1,13 +1,15 @@
-import { choleskyFactor, substitute } from "./cholesky.ts";
 import { type Fields, floatsOf, pack, sectionOf, unpack } from "./container.ts";
 import {
-  type BoundRows,
+  type BoundGroup,
   CrossedDesign,
   type CrossedTerm,
   columnOf,
   describe,
   type NumericScale,
+  timesColumns,
+  timesRows,
 } from "./crossed-design.ts";
+import { CrossedGram } from "./crossed-gram.ts";
 import { ForecastError, requireLength } from "./errors.ts";
 import { checkMatrix, type Matrix, rowsWhere, take } from "./matrix.ts";
 
@@ -30,17 +32,20 @@ export interface CrossedRidgeOptions {
   readonly standardise?: boolean;
   /** stop where the residual of the normal equations is this small against their right-hand side; default 1e-4 */
   readonly tolerance?: number;
-  /** or after so many walks over the rows; default 500 */
+  /** or after so many iterations; default 500 */
   readonly maxIterations?: number;
 }
 
 const KIND = "crossed-ridge/1";
 
+/** Bounds the memory of a forecast. */
+const ROWS_AT_ONCE = 4096;
+
 /**
  * A sparse ridge regression on crossed effects: minimises sum w (z - a - effects)^2 + sum over terms of
  * penalty |coefficients|^2, by conjugate gradients on the normal equations with their diagonal blocks
- * as preconditioner (Hestenes and Stiefel 1952; Golub and Van Loan, Matrix Computations, 11.5). The memory is one
- * 4-byte index per row and cross; a walk over the rows costs a few operations per row and term.
+ * as preconditioner (Hestenes and Stiefel 1952; Golub and Van Loan, Matrix Computations, 11.5). The memory is
+ * 4 bytes per row and term, and 8 per pair of coefficients that some row has both of.
  *
  * @throws ForecastError `shape` on unequal lengths or a column that is not there; `option` on a term that
  * crosses a numeric column, a penalty not above 0, or too many combinations; `data` on a negative weight;
@@ -71,9 +76,9 @@ export function fitCrossedRidge(rows: CrossedRows, options: CrossedRidgeOptions)
     }
   }
   const design = new CrossedDesign(terms, sizes, scales);
-  const bound = design.bind(matrix, usable);
+  const groups = design.bind(matrix, usable);
   const w = weight ? take(weight, usable) : new Float64Array(usable.length).fill(1);
-  const solution = solve(design, bound, take(target, usable), w, tolerance, maxIterations);
+  const solution = solve(design, groups, take(target, usable), w, tolerance, maxIterations);
   return new CrossedRidge(design, solution);
 }
 
@@ -109,8 +114,13 @@ export class CrossedRidge {
    * @throws ForecastError `shape` where a column of a term is not there
    */
   predict(matrix: Matrix): Float64Array {
-    const rows = Int32Array.from({ length: matrix.rows }, (_, i) => i);
-    return this.#design.bind(matrix, rows).times(this.#solution.coefficients);
+    const out = new Float64Array(matrix.rows);
+    for (let from = 0; from < out.length; from += ROWS_AT_ONCE) {
+      const rows = Int32Array.from({ length: Math.min(ROWS_AT_ONCE, out.length - from) }, (_, k) => from + k);
+      const groups = this.#design.bind(matrix, rows);
+      out.set(timesRows(groups, this.#solution.coefficients, rows.length), from);
+    }
+    return out;
   }
 
   /** The same model gives the same bytes. */
@@ -198,41 +208,22 @@ function scaleOf(matrix: Matrix, name: string, rows: Int32Array): NumericScale {
   return { name, mean, scale: Math.sqrt(variance) > 1e-9 * Math.abs(mean) ? Math.sqrt(variance) : 1 };
 }
 
-/**
- * Conjugate gradients on (S A' W A S + I) g = S A' W z with coefficients S g, S = 1 / sqrt(penalty): one unit
- * penalty in place of many. The intercept has none.
- */
+/** Conjugate gradients about the mean, so that the tolerance speaks of the effects and not of the intercept. */
 function solve(
   design: CrossedDesign,
-  bound: BoundRows,
+  groups: readonly BoundGroup[],
   z: Float64Array,
   w: Float64Array,
   tolerance: number,
   maxIterations: number,
 ): Solution {
-  const width = design.width;
-  const scale = new Float64Array(width).fill(1);
-  for (const [t, term] of design.terms.entries()) {
-    const from = design.offsets[t]!;
-    scale.fill(1 / Math.sqrt(term.penalty), from, from + design.combinations(term) + 1);
-  }
-  const penalty = new Float64Array(width).fill(1);
-  penalty[0] = 0;
-  const multiply = (v: Float64Array) => {
-    const product = bound.gramTimes(
-      v.map((value, j) => value * scale[j]!),
-      w,
-    );
-    for (let j = 0; j < width; j++) product[j] = product[j]! * scale[j]! + penalty[j]! * v[j]!;
-    return product;
-  };
-  const precondition = blockSolver(design, bound, w, scale);
-  // About the mean, so that the tolerance speaks of the effects and not of the intercept.
+  const { width } = design;
+  const gram = new CrossedGram(groups, w, width);
+  const precondition = gram.preconditioner();
   const total = w.reduce((sum, value) => sum + value, 0);
   const mean = z.reduce((sum, value, i) => sum + value * w[i]!, 0) / total;
-  const right = bound
-    .transposeTimes(z.map((value, i) => (value - mean) * w[i]!))
-    .map((value, j) => value * scale[j]!);
+  const weighted = z.map((value, i) => (value - mean) * w[i]!);
+  const right = timesColumns(groups, weighted, width).map((value, j) => value * gram.scale[j]!);
 
   const g = new Float64Array(width);
   const residual = right.slice();
@@ -242,7 +233,7 @@ function solve(
   let iterations = 0;
   let size = Math.sqrt(dot(residual, residual));
   while (size > bar && iterations < maxIterations) {
-    const image = multiply(towards);
+    const image = gram.times(towards);
     const step = rho / dot(towards, image);
     for (let j = 0; j < width; j++) {
       g[j]! += step * towards[j]!;
@@ -257,51 +248,9 @@ function solve(
     iterations++;
   }
   const relative = bar > 0 ? (size / bar) * tolerance : 0;
-  const coefficients = g.map((value, j) => value * scale[j]!);
+  const coefficients = g.map((value, j) => value * gram.scale[j]!);
   coefficients[0]! += mean;
   return { coefficients, iterations, residual: relative };
-}
-
-/**
- * Solves the diagonal blocks of the scaled normal equations: per combination of a cross, the slopes of all terms
- * on that cross together. Slopes of related columns (temperature, its daily mean) are what a plain diagonal
- * is slow on.
- */
-function blockSolver(
-  design: CrossedDesign,
-  bound: BoundRows,
-  w: Float64Array,
-  scale: Float64Array,
-): (v: Float64Array) => Float64Array {
-  const total = w.reduce((sum, value) => sum + value, 0);
-  const byCross = Map.groupBy(design.terms.keys(), (t) => design.terms[t]!.cross.join("\n"));
-  const blocks = [...byCross.values()].map((terms) => {
-    const m = terms.length;
-    const offsets = terms.map((t) => design.offsets[t]!);
-    const size = design.combinations(design.terms[terms[0]!]!);
-    const factors = bound.gramBlocks(terms, w);
-    for (let level = 0; level < size; level++) {
-      const factor = factors.subarray(level * m * m, (level + 1) * m * m);
-      for (let a = 0; a < m; a++) {
-        for (let b = 0; b <= a; b++) factor[a * m + b]! *= scale[offsets[a]!]! * scale[offsets[b]!]!;
-        factor[a * m + a]! += 1;
-      }
-      choleskyFactor(factor, m);
-    }
-    return { m, offsets, size, factors, part: new Float64Array(m) };
-  });
-  return (v) => {
-    const out = new Float64Array(v.length);
-    out[0] = v[0]! / total;
-    for (const { m, offsets, size, factors, part } of blocks) {
-      for (let level = 0; level < size; level++) {
-        for (let a = 0; a < m; a++) part[a] = v[offsets[a]! + level]!;
-        substitute(factors.subarray(level * m * m, (level + 1) * m * m), part);
-        for (let a = 0; a < m; a++) out[offsets[a]! + level] = part[a]!;
-      }
-    }
-    return out;
-  };
 }
 
 function dot(a: Float64Array, b: Float64Array): number {
