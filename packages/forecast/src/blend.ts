@@ -69,13 +69,12 @@ export function findBlend(windows: readonly BlendWindow[], options: BlendOptions
 
   const unit = Math.max(worstAlone[safest]!, Number.MIN_VALUE);
   let weights = new Float64Array(count).fill(1 / count);
-  for (const smoothness of [0.01, 0.001, 0]) {
-    weights = descend(weights, (w) =>
-      smoothMaximum(
-        judged.map((window) => window.loss(w)),
-        smoothness * unit,
-      ),
-    );
+  for (const [smoothness, step] of STAGES) {
+    const objective = (w: Float64Array) => {
+      const losses = judged.map((window) => window.loss(w));
+      return smoothMaximum(losses, smoothness * unit);
+    };
+    weights = descend(weights, step, objective);
   }
   const worst = (w: Float64Array) => Math.max(...judged.map((window) => window.loss(w)));
   if (worst(weights) > worstAlone[safest]!) weights = single(safest);
@@ -116,6 +115,7 @@ class JudgedWindow {
   readonly count: number;
   readonly #rows: number;
   readonly #target: Float64Array;
+  readonly #logTarget: Float64Array;
   /** members x rows, member after member */
   readonly #values: Float64Array;
   readonly #options: BlendOptions;
@@ -134,6 +134,7 @@ class JudgedWindow {
     this.#rows = known.length;
     this.#options = options;
     this.#target = Float64Array.from(known, (i) => target[i]!);
+    this.#logTarget = this.#target.map(Math.log1p);
     this.#values = new Float64Array(members.length * known.length);
     for (const [m, forecasts] of members.entries()) {
       for (const [k, i] of known.entries()) {
@@ -153,23 +154,32 @@ class JudgedWindow {
     }
     let error = 0;
     let total = 0;
-    for (let k = 0; k < blended.length; k++) {
-      const forecast = offScale(scale, blended[k]!);
-      const actual = this.#target[k]!;
-      if (loss === "wape") {
-        error += Math.abs(actual - forecast);
-        total += Math.abs(actual);
-      } else {
-        const miss = loss === "rmse" ? actual - forecast : Math.log1p(actual) - Math.log1p(forecast);
-        error += miss * miss;
+    if (loss === "wape") {
+      for (let k = 0; k < blended.length; k++) {
+        error += Math.abs(this.#target[k]! - offScale(scale, blended[k]!));
+        total += Math.abs(this.#target[k]!);
       }
+      return total > 0 ? error / total : Number.POSITIVE_INFINITY;
     }
-    if (loss === "wape") return total > 0 ? error / total : Number.POSITIVE_INFINITY;
+    // The blend of ln(1 + f) is the logarithm this score asks for: no need to leave the scale and come back.
+    const isLog = loss === "rmsle" && scale.name === "geometric" && scale.offset === 1;
+    for (let k = 0; k < blended.length; k++) {
+      let miss: number;
+      if (isLog) miss = this.#logTarget[k]! - Math.max(0, blended[k]!);
+      else if (loss === "rmsle") miss = this.#logTarget[k]! - Math.log1p(offScale(scale, blended[k]!));
+      else miss = this.#target[k]! - offScale(scale, blended[k]!);
+      error += miss * miss;
+    }
     return Math.sqrt(error / this.#rows);
   }
 }
 
-const FIRST_STEP = 1 / 4;
+/** Temperature of the smooth maximum, as a share of the loss, and the first step; only the first has far to go. */
+const STAGES = [
+  [0.01, 1 / 4],
+  [0.001, 1 / 32],
+  [0, 1 / 32],
+] as const;
 const LAST_STEP = 1 / 1024;
 
 /**
@@ -178,11 +188,12 @@ const LAST_STEP = 1 / 1024;
  */
 function descend(
   start: Float64Array<ArrayBuffer>,
+  firstStep: number,
   loss: (w: Float64Array) => number,
 ): Float64Array<ArrayBuffer> {
   let best = start;
   let bestLoss = loss(start);
-  for (let step = FIRST_STEP; step >= LAST_STEP; ) {
+  for (let step = firstStep; step >= LAST_STEP; ) {
     let hasMoved = false;
     for (let from = ALL; from < start.length; from++) {
       for (let to = ALL; to < start.length; to++) {
