@@ -5,6 +5,7 @@ import { addBacktest } from "./commands/backtest.ts";
 import { addBackup } from "./commands/backup.ts";
 import { addCity } from "./commands/city.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addExplain } from "./commands/explain.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addLists } from "./commands/lists.ts";
 import { addModels } from "./commands/models.ts";
@@ -52,6 +53,7 @@ export function createProgram(io: Io, exit: (code: number) => void): Command {
   addAssets(program, add, io);
   addBacktest(program, add, io);
   addPredict(program, add, io);
+  addExplain(program, add, io);
   addModels(program, add, io);
   addQuality(program, add, io);
   addLists(program, add, io);

@@ -1,4 +1,10 @@
-import { DirectForecaster, type FitProgress, fitDirect, type TreeParams } from "@cityscale/forecast";
+import {
+  DirectForecaster,
+  type Explanation,
+  type FitProgress,
+  fitDirect,
+  type TreeParams,
+} from "@cityscale/forecast";
 import { CityScaleError } from "../core/index.ts";
 import type { ModelKindName, Target } from "../domain/index.ts";
 import type { FeatureSet, FeatureView } from "../features/index.ts";
@@ -111,6 +117,17 @@ export function predict(
     expectation: rows.expectation,
     lead: rows.lead,
   });
+}
+
+/** Why the point forecasts are what they are: by part of the view, and by column what trees say. */
+export function explain(
+  model: DirectForecaster,
+  rows: Pick<FeatureSet, "view" | "rows" | "columns" | "expectation" | "lead">,
+): Explanation {
+  return model.explain(
+    { matrix: matrixOf(rows, rows.columns), expectation: rows.expectation, lead: rows.lead },
+    rows.view.parts,
+  );
 }
 
 /** A stored model. Throws ARTIFACT_DAMAGED when the bytes are not one. */

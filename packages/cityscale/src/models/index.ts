@@ -7,6 +7,7 @@ export {
 } from "./candidate.ts";
 export {
   type DirectForecaster,
+  explain,
   type Forecast,
   loadForecaster,
   predict,

@@ -1,3 +1,4 @@
 export { type Champions, createChampions, modelFile } from "./champions.ts";
+export type { ExplainedForecast, ForecastExplanation } from "./explanation.ts";
 export { ForecastServer, type ForecastValue, type Prediction, type PredictRequest } from "./server.ts";
 export type { Batch } from "./store.ts";

@@ -13,6 +13,7 @@ import {
 import type { Lake } from "../lake/index.ts";
 import { leadsOf } from "../models/index.ts";
 import type { Champions } from "./champions.ts";
+import { explainRows, type ForecastExplanation } from "./explanation.ts";
 import { type InputState, inputState } from "./inputs.ts";
 import { forecastBy, pickRows, rowsOfEntity } from "./rows.ts";
 import { type Batch, forecastTables, listBatches, storeBatch } from "./store.ts";
@@ -195,11 +196,8 @@ export class ForecastServer {
     return batch;
   }
 
-  /**
-   * Forecasts of one entity from the newest origin. Throws ENTITY_UNKNOWN, TARGET_UNKNOWN, NOT_READY, and
-   * REQUEST_INVALID for leads or times outside the horizon.
-   */
-  async predict(request: PredictRequest): Promise<Prediction> {
+  /** The rows that a request is about, and the champion that answers it. Throws as `predict`. */
+  async #asked(request: PredictRequest) {
     const target = this.target(request.target);
     const view = this.view(target);
     const vectors = this.#online.newest(target.name, view);
@@ -219,8 +217,17 @@ export class ForecastServer {
     const set = request.whatIf
       ? await this.#whatIf(target, view, vectors, stored, e, request.whatIf)
       : stored;
-    const wanted = this.#wantedRows(set, request, vectors.originAt);
-    const { rows, fellBack, notes } = forecastBy(pickRows(set, wanted), champion);
+    const asked = pickRows(set, this.#wantedRows(set, request, vectors.originAt));
+    return { target, view, vectors, stored, asked, champion };
+  }
+
+  /**
+   * Forecasts of one entity from the newest origin. Throws ENTITY_UNKNOWN, TARGET_UNKNOWN, NOT_READY, and
+   * REQUEST_INVALID for leads or times outside the horizon.
+   */
+  async predict(request: PredictRequest): Promise<Prediction> {
+    const { target, view, vectors, stored, asked, champion } = await this.#asked(request);
+    const { rows, fellBack, notes } = forecastBy(asked, champion);
     const weather = weatherOf(stored);
     const inputs = await this.#inputsOf(target, vectors.originAt);
     const number = (value: number) => (Number.isFinite(value) ? value : null);
@@ -249,6 +256,29 @@ export class ForecastServer {
         p90: number(rows.high[i]!),
         naive: number(rows.naive[i]!),
       })),
+    };
+  }
+
+  /**
+   * Why one entity's forecasts from the newest origin are what they are. Throws as `predict`, and NOT_READY where the
+   * champion is a naive forecast.
+   */
+  async explain(request: PredictRequest): Promise<ForecastExplanation> {
+    const { target, vectors, asked, champion } = await this.#asked(request);
+    if (!champion.model) {
+      throw new CityScaleError(
+        "NOT_READY",
+        `the champion of ${this.#city.id}/${target.name} is the naive forecast ${champion.naive}: what it says is a past value and needs no explanation`,
+      );
+    }
+    return {
+      city: this.#city.id,
+      target: target.name,
+      entity: request.entity,
+      originAt: vectors.originAt,
+      modelVersion: champion.version.version,
+      modelKind: champion.version.kind,
+      forecasts: explainRows(champion.model, asked, this.#city.grid),
     };
   }
 

@@ -4,6 +4,33 @@ import type { Json } from "./client.ts";
 import { city, list, local, points, predict, rowsStored } from "./world.ts";
 
 describe("predictions", () => {
+  it("an explanation sums to the forecast that it explains, and stands for the same origin", async () => {
+    const prediction = await predict({ leads: [1, 9] });
+    const { status, json } = await local("POST", "/v1/explain", {
+      body: { entity: prediction["entity"], leads: [1, 9] },
+    });
+    expect(status).toBe(200);
+    const told = json as unknown as {
+      originAt: string;
+      forecasts: {
+        lead: number;
+        point: number;
+        expectation: number;
+        parts: { part: string; contribution: number }[];
+        columns: { column: string; contribution: number }[];
+      }[];
+    };
+    expect(told.originAt).toBe(prediction["originAt"]);
+    expect(told.forecasts.map(({ point }) => point)).toEqual(points(prediction));
+    for (const { point, expectation, parts, columns } of told.forecasts) {
+      const sum = parts.reduce((total, { contribution }) => total + contribution, expectation);
+      expect(sum).toBeCloseTo(point, 6);
+      expect(parts.map(({ part }) => part)).toContain("weather");
+      expect(columns).toHaveLength(8);
+      expect(Math.abs(columns[0]!.contribution)).toBeGreaterThan(0);
+    }
+  });
+
   it("equal the batch that was issued from the same origin", async () => {
     const stored = list((await local("GET", `${city}/forecasts?entity=A002`)).json["forecasts"]);
     const single = await predict({ entity: "A002" });

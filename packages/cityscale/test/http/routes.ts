@@ -17,6 +17,7 @@ export const routes = [
   ["GET", "/v1/cities/{city}/quality", "viewer"],
   ["GET", "/v1/cities/{city}/freshness", "viewer"],
   ["POST", "/v1/predict", "viewer"],
+  ["POST", "/v1/explain", "viewer"],
   ["GET", "/v1/models", "viewer"],
   ["GET", "/v1/models/{city}/{target}/{version}", "viewer"],
   ["GET", "/v1/models/history", "viewer"],

@@ -3,7 +3,8 @@ import { z } from "zod";
 import type { App } from "../../app/index.ts";
 import { CityScaleError } from "../../core/index.ts";
 import { formatLocal, weatherVariables } from "../../domain/index.ts";
-import type { WhatIf } from "../../features/index.ts";
+import { viewParts, type WhatIf } from "../../features/index.ts";
+import type { PredictRequest } from "../../serving/index.ts";
 import { attributionOf } from "../city-facts.ts";
 import { addEndpoint } from "../endpoint.ts";
 import { createGate } from "../gate.ts";
@@ -50,16 +51,56 @@ const whatIfSchema = z
   })
   .describe("Inputs replaced for this question; its answer is not stored and enters no score");
 
-const body = z
+const question = {
+  city: word.optional().describe("May be left out where one city runs"),
+  target: word.optional().describe("The city's first target when left out"),
+  entity: word,
+  leads: z.array(z.int().min(1).max(100_000)).min(1).max(2000).optional().describe("Steps from the origin"),
+  times: z.array(instant).min(1).max(2000).optional().describe("Instants, any within a step"),
+};
+const oneOf = ({ leads, times }: { leads?: unknown; times?: unknown }) =>
+  leads === undefined || times === undefined;
+const notBoth = "give leads or times, not both";
+const body = z.strictObject({ ...question, whatIf: whatIfSchema.optional() }).refine(oneOf, notBoth);
+const explainBody = z
   .strictObject({
-    city: word.optional().describe("May be left out where one city runs"),
-    target: word.optional().describe("The city's first target when left out"),
-    entity: word,
-    leads: z.array(z.int().min(1).max(100_000)).min(1).max(2000).optional().describe("Steps from the origin"),
-    times: z.array(instant).min(1).max(2000).optional().describe("Instants, any within a step"),
-    whatIf: whatIfSchema.optional(),
+    ...question,
+    leads: z.array(z.int().min(1).max(100_000)).min(1).max(200).optional().describe("Steps from the origin"),
+    times: z.array(instant).min(1).max(200).optional().describe("Instants, any within a step"),
   })
-  .refine(({ leads, times }) => leads === undefined || times === undefined, "give leads or times, not both");
+  .refine(oneOf, notBoth);
+
+const explanationSchema = z.object({
+  city: z.string(),
+  target: z.string(),
+  entity: z.string(),
+  timeZone: z.string(),
+  originAt: time,
+  originAtLocal: localTime,
+  modelVersion: z.int(),
+  modelKind: z.string(),
+  forecasts: z.array(
+    z.object({
+      lead: z.int(),
+      validAt: time,
+      validAtLocal: localTime,
+      point: z.number(),
+      expectation: z.number().describe("Where the explanation starts: with all parts it sums to the point"),
+      parts: z.array(z.object({ part: z.enum(viewParts), contribution: z.number() })),
+      columns: z
+        .array(
+          z.object({
+            column: z.string(),
+            part: z.enum(viewParts),
+            value: z.number().nullable(),
+            contribution: z.number(),
+          }),
+        )
+        .describe("Columns that moved the model's trees most"),
+    }),
+  ),
+  attribution,
+});
 
 const predictionSchema = z.object({
   city: z.string(),
@@ -96,10 +137,10 @@ const predictionSchema = z.object({
   attribution,
 });
 
-/** Single and what-if predictions. */
+/** Single and what-if predictions, and what they are made of. */
 export function predictRoutes(http: FastifyInstance, app: App): void {
   // A what-if runs feature SQL: a few at once, so that the batches keep their share of the machine.
-  const gate = createGate("what-if predictions", { running: 2, waiting: 30 });
+  const gate = createGate("what-if predictions and explanations", { running: 2, waiting: 30 });
   addEndpoint(http, {
     method: "POST",
     path: "/v1/predict",
@@ -111,17 +152,12 @@ export function predictRoutes(http: FastifyInstance, app: App): void {
     handle: async ({ body: request }) => {
       const { runtime, target } = app.target(request.city ?? onlyCity(app), request.target);
       const { city, server } = runtime;
-      const question = {
-        target: target.name,
-        entity: request.entity,
-        ...(request.leads ? { leads: request.leads } : {}),
-        ...(request.times ? { times: request.times.map((text) => Date.parse(text)) } : {}),
-      };
+      const asked = askedOf(target.name, request);
       const { whatIf } = request;
       const prediction =
         whatIf === undefined
-          ? await server.predict(question)
-          : await gate.run(() => server.predict({ ...question, whatIf: inputsOf(whatIf) }));
+          ? await server.predict(asked)
+          : await gate.run(() => server.predict({ ...asked, whatIf: inputsOf(whatIf) }));
       const { originAt, weatherIssuedAt, forecasts, notes, ...made } = prediction;
       return {
         ...made,
@@ -140,6 +176,49 @@ export function predictRoutes(http: FastifyInstance, app: App): void {
       };
     },
   });
+  addEndpoint(http, {
+    method: "POST",
+    path: "/v1/explain",
+    access: "viewer",
+    tag: "forecasts",
+    summary: "Why one entity's forecasts from the newest origin are what they are",
+    body: explainBody,
+    answer: explanationSchema,
+    handle: async ({ body: request }) => {
+      const { runtime, target } = app.target(request.city ?? onlyCity(app), request.target);
+      const { city, server } = runtime;
+      const { originAt, forecasts, ...told } = await gate.run(() =>
+        server.explain(askedOf(target.name, request)),
+      );
+      return {
+        ...told,
+        timeZone: city.timeZone,
+        originAt: iso(originAt),
+        originAtLocal: formatLocal(city.timeZone, originAt),
+        forecasts: forecasts.map(({ lead, validAt, parts, columns, ...values }) => ({
+          lead,
+          validAt: iso(validAt),
+          validAtLocal: formatLocal(city.timeZone, validAt),
+          ...values,
+          parts: [...parts],
+          columns: [...columns],
+        })),
+        attribution: attributionOf(city),
+      };
+    },
+  });
+}
+
+function askedOf(
+  target: string,
+  request: { entity: string; leads?: number[] | undefined; times?: string[] | undefined },
+): PredictRequest {
+  return {
+    target,
+    entity: request.entity,
+    ...(request.leads ? { leads: request.leads } : {}),
+    ...(request.times ? { times: request.times.map((text) => Date.parse(text)) } : {}),
+  };
 }
 
 function onlyCity(app: App): string {
