@@ -59,7 +59,7 @@ describe.skipIf(!folder)(
       const { verdict } = detectAnomalies({ actual: total!, forecast }, RESIDUAL_DETECTOR);
       expect(HALF_LOADED.map((day) => verdict[day])).toEqual(Array(7).fill("fault"));
       const faults = verdict.slice(dayOf("2023-06-01")).filter((v) => v === "fault").length;
-        expect(7 / faults).toBeGreaterThanOrEqual(0.5);
+      expect(7 / faults).toBeGreaterThanOrEqual(0.5);
     });
   },
 );

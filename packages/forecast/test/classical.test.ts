@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { prophetOptimum } from "../src/classical/prophet-optimum.ts";
 import { classical, ForecastError, scores } from "../src/index.ts";
+import { randomOf } from "../src/random.ts";
 
 type Band = Record<"point" | "low" | "high", number[]>;
 interface Golden {
@@ -97,6 +99,48 @@ describe("classical models", () => {
     expect(meanWidth(wide)).toBeGreaterThan(2 * meanWidth(narrow));
     expect(wide.high[199]! - wide.low[199]!).toBeGreaterThan(1.05 * (wide.high[0]! - wide.low[0]!));
     expect(classical.fitProphet(all, { coverage: 0.95, seed: 2 }).predict(200).low).not.toEqual(wide.low);
+  });
+
+  test("Prophet's optimum is one: no small change of any parameter makes it more probable", () => {
+    const random = randomOf(8);
+    const [T, S] = [120, 6];
+    const t = Array.from({ length: T }, (_, i) => i / (T - 1));
+    const X = t.map((x) => [Math.sin(40 * x), Math.cos(40 * x)]);
+    const data = {
+      ...{ T, S, K: 2, t, X: X as unknown as number[], cap: [], tau: 0.05, trend_indicator: 0 },
+      y: t.map((x) => 0.4 + 0.3 * x + 0.5 * Math.max(0, x - 0.5) + 0.1 * Math.sin(40 * x) + 0.05 * random()),
+      t_change: Array.from({ length: S }, (_, s) => (s + 1) / 8),
+      sigmas: [10, 10],
+      s_a: [1, 1],
+      s_m: [0, 0],
+    };
+    const optimum = prophetOptimum(data);
+    // prophet.stan, written out; the parameters in one list.
+    const logPosterior = ([k, m, sigma, ...rest]: number[]) => {
+      const [delta, beta] = [rest.slice(0, S), rest.slice(S)];
+      let log = -T * Math.log(sigma!) - k! ** 2 / 50 - m! ** 2 / 50 - 2 * sigma! ** 2;
+      for (const d of delta) log -= Math.abs(d) / data.tau;
+      for (const b of beta) log -= b ** 2 / 200;
+      for (let i = 0; i < T; i++) {
+        let mean = k! * t[i]! + m! + beta[0]! * X[i]![0]! + beta[1]! * X[i]![1]!;
+        for (let s = 0; s < S; s++) mean += delta[s]! * Math.max(0, t[i]! - data.t_change[s]!);
+        log -= (data.y[i]! - mean) ** 2 / (2 * sigma! ** 2);
+      }
+      return log;
+    };
+    const { k, m, sigma, delta, beta } = optimum;
+    const best = [k, m, sigma, ...delta, ...beta];
+    const at = logPosterior(best);
+    for (const j of best.keys()) {
+      for (const step of [-0.003, 0.003]) {
+        expect(logPosterior(best.map((value, i) => (i === j ? value + step : value)))).toBeLessThan(at);
+      }
+    }
+    expect(delta.filter((d) => Math.abs(d) > 1e-3).length).toBeLessThan(S);
+    for (let trial = 0; trial < 2000; trial++) {
+      const near = best.map((value) => value + 0.002 * (random() - 0.5));
+      expect(logPosterior(near)).toBeLessThan(at + 1e-3);
+    }
   });
 
   test("what cannot be fitted is said", () => {
