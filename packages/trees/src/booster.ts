@@ -85,7 +85,12 @@ export class Booster {
     // Workers before this one own the rows of their blocks, all full but perhaps the very last.
     let firstRow = 0;
     for (let w = 0; w < team.index; w++) firstRow += ownedRows(rows, w, team.size);
-    const given = kernelArguments(memory, team.index, firstRow, own.length);
+    // What kernels work out from scores and labels alone.
+    const derive =
+      plan.customObjective || this.#outputs > 1 || plan.params.randomForest
+        ? undefined
+        : this.#objective.derive;
+    const given = kernelArguments(memory, team.index, firstRow, own.length, derive);
     this.#g = given.gradient;
     this.#h = given.hessian;
     this.#kernels = makeKernels(given);
@@ -210,7 +215,7 @@ export class Booster {
     this.#eachBlock(data.rows, (from, to, block) => {
       const n = to - from;
       this.#blockGradients(from, to, k);
-      if (this.#objective.constantHessian) h.fill(1, 0, n);
+      if (this.#objective.constantHessian && (weight || this.iteration === 0)) h.fill(1, 0, n);
       if (weight && !this.#custom) {
         for (let i = 0; i < n; i++) {
           const w = weight[from + i]!;
@@ -242,6 +247,10 @@ export class Booster {
         g[i] = p - (label[from + i] === k ? 1 : 0);
         h[i] = factor * p * (1 - p);
       }
+      return;
+    }
+    if (this.#kernels.derive) {
+      this.#kernels.derive(n, from);
       return;
     }
     this.#label.set(label.subarray(from, to));

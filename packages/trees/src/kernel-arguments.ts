@@ -1,6 +1,12 @@
 import type { Records } from "./histogram.ts";
 import type { WasmMemory } from "./wasm-api.ts";
 
+/** A loss whose derivatives kernels can work out: with exp(score) times `growth` as Poisson's hessian. */
+export interface Derive {
+  readonly loss: "l2" | "poisson" | "binary";
+  readonly growth?: number;
+}
+
 /** What one worker's kernels work on. */
 export interface KernelArguments {
   readonly records: Records;
@@ -11,6 +17,10 @@ export interface KernelArguments {
   readonly scratch: Float64Array;
   /** For the 256 values of a bin: 1 where it goes left. */
   readonly table: Uint8Array;
+  /** Raw score and label of every row; where there is one score per row, for `derive`. */
+  readonly score: Float64Array;
+  readonly label: Float64Array;
+  readonly derive: Derive | undefined;
   /** Derivatives of one block of rows. */
   readonly gradient: Float64Array;
   readonly hessian: Float64Array;

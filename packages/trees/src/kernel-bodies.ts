@@ -1,4 +1,12 @@
-import { type KernelArguments, outside, perDraw, perHalfDraw, rounder } from "./kernel-arguments.ts";
+import { ExponentialPair } from "./exponential.ts";
+import {
+  type Derive,
+  type KernelArguments,
+  outside,
+  perDraw,
+  perHalfDraw,
+  rounder,
+} from "./kernel-arguments.ts";
 import { Body, type FunctionSpec, type } from "./wasm-writer.ts";
 
 /** The kernels as WebAssembly functions, with all shapes and addresses folded in. */
@@ -17,6 +25,9 @@ export function bodies(given: KernelArguments, withBins: boolean): FunctionSpec[
       body: partitionBody(given),
     });
   }
+  const { derive } = given;
+  if (derive)
+    functions.push({ name: "derive", params: [i32, i32], results: [], body: deriveBody(given, derive) });
   if (given.derivatives) {
     const params = [i32, i32, f64, f64];
     functions.push({ name: "sumDerivatives", params, results: [], body: sumDerivativesBody(given) });
@@ -45,6 +56,49 @@ function partitionBody({ rows, spareRows, table }: KernelArguments): Body {
   });
   body.get(left).i32(rowsAt).add().i32(spareRows.byteOffset).get(to).get(left).sub().copy();
   return body.get(left).get(start).sub().i32(2).shrU();
+}
+
+/** (n, row): derivatives of two rows at a time; what is written past the last row of a block nobody reads. */
+function deriveBody({ score, label, gradient, hessian }: KernelArguments, derive: Derive): Body {
+  const [n, row, i, g, h, first] = [0, 1, 2, 3, 4, 5] as const;
+  const exp = new ExponentialPair(first);
+  const growth = first + ExponentialPair.locals.length;
+  const body = new Body([type.i32, type.v128, type.v128, ...ExponentialPair.locals, type.v128]);
+  exp.prepare(body);
+  body
+    .f64(derive.growth ?? 1)
+    .splatF2()
+    .set(growth);
+  body.get(n).i32(3).shl().set(n);
+  body.get(row).i32(3).shl().set(row);
+  body.block(() => {
+    body.get(n).isZero().breakIf(0);
+    body.loop(() => {
+      const raw = (): Body => body.get(row).loadF2(score.byteOffset);
+      switch (derive.loss) {
+        case "l2":
+          raw().set(g);
+          break;
+        case "poisson":
+          raw();
+          exp.emit(body);
+          body.tee(g).get(growth).mulF2().set(h);
+          break;
+        case "binary":
+          body.get(exp.one).get(exp.one);
+          raw().negateF2();
+          exp.emit(body);
+          body.addF2().divF2().tee(g);
+          body.get(exp.one).get(g).subF2().mulF2().set(h);
+          break;
+      }
+      body.get(i).get(g).get(row).loadF2(label.byteOffset).subF2().storeF2(gradient.byteOffset);
+      if (derive.loss !== "l2") body.get(i).get(h).storeF2(hessian.byteOffset);
+      body.get(row).i32(16).add().set(row);
+      body.get(i).i32(16).add().tee(i).get(n).ltU();
+    });
+  });
+  return body;
 }
 
 /** (n, row, gradientScale, hessianScale, key); see `quantise` in plain-kernels.ts. */

@@ -16,6 +16,8 @@ export interface Kernels {
    * both in order. Returns how many go left.
    */
   readonly partition: (from: number, to: number, column: number) => number;
+  /** Works out the derivatives of rows `row` .. `row + n - 1` into the block; undefined: the objective does. */
+  readonly derive: ((n: number, row: number) => void) | undefined;
   /**
    * Writes the block's first `n` derivatives into the records of rows `row` .. `row + n - 1`, as whole numbers of
    * quanta that are rounded up or down at random (so that sums of many are right on the mean), and keeps them.
@@ -55,6 +57,7 @@ export function plainKernels(given: KernelArguments): Kernels {
     addRows: (from, to) => addRows(records, rows, from, to, scratch),
     use: () => {},
     partition: (from, to, column) => partition(given, from, to, column),
+    derive: undefined,
     quantise: (n, row, gs, hs, key) => quantise(given, n, row, gs, hs, key),
     sumDerivatives: (from, to, gs, hs) => sumDerivatives(given, from, to, gs, hs),
   };
@@ -110,6 +113,7 @@ function compile(api: WasmApi, given: KernelArguments, memory: WasmMemory): Kern
       for (const b of bytes) mask[b >> 5] = mask[b >> 5]! | (1 << (b & 31));
     },
     partition: second ? (exports["partition"] as Kernels["partition"]) : plain.partition,
+    derive: exports["derive"] as Kernels["derive"],
     quantise: exports["quantise"] as Kernels["quantise"],
     sumDerivatives: given.derivatives
       ? (exports["sumDerivatives"] as Kernels["sumDerivatives"])

@@ -1,6 +1,6 @@
 import type { DatasetParts } from "./dataset.ts";
 import type { GrowerMemory } from "./grower.ts";
-import type { KernelArguments } from "./kernel-arguments.ts";
+import type { Derive, KernelArguments } from "./kernel-arguments.ts";
 import { spareBytes } from "./kernels.ts";
 import { layOut, writeRecords } from "./layout.ts";
 import type { ResolvedParams } from "./params.ts";
@@ -75,7 +75,20 @@ export interface MemoryPlan {
 }
 
 /** Of records, rows and so on, in the order of the sections below. */
-type KernelOffsets = [number, number, number, number, number, number, number, number, number, number];
+type KernelOffsets = [
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+];
 
 /** One block of memory that WebAssembly kernels can address, or plain memory without them. */
 class KernelMemory {
@@ -104,6 +117,7 @@ class KernelMemory {
 export function planMemory(plan: MemoryPlan): TrainingMemory {
   const { data, params, workers, shared, constantHessian } = plan;
   const { rows } = data;
+  const outputs = params.numClass;
   const bytes = (n: number): ArrayBuffer | SharedArrayBuffer =>
     shared ? new SharedArrayBuffer(n) : new ArrayBuffer(n);
   const floats = (n: number): Float64Array => new Float64Array(bytes(n * 8));
@@ -126,6 +140,8 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
       rows * 4,
       rows * 2,
       renews ? rows * 8 : 0,
+      rows * outputs * 8,
+      rows * 8,
       workers * scratchSize * 8,
       workers * 2 * blockRows * 8,
       leafSumsSize * 8,
@@ -135,11 +151,24 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
     shared,
     plan.plainKernels,
   );
-  const [, rowsAt, spareRowsAt, leafOfAt, derivativesAt, scratchAt, blocksAt, leafSumsAt, tablesAt, spareAt] =
-    kernel.offsets as unknown as KernelOffsets;
+  const [
+    ,
+    rowsAt,
+    spareRowsAt,
+    leafOfAt,
+    derivativesAt,
+    scoresAt,
+    labelAt,
+    scratchAt,
+    blocksAt,
+    leafSumsAt,
+    tablesAt,
+    spareAt,
+  ] = kernel.offsets as unknown as KernelOffsets;
+  const label = new Float64Array(kernel.buffer, labelAt, rows);
+  label.set(plan.label);
   const words = new Uint32Array(kernel.buffer, kernel.offsets[0]!, rows * stride);
   writeRecords(data, layout, new Uint8Array(kernel.buffer, words.byteOffset, words.byteLength), stride * 4);
-  const outputs = params.numClass;
   const { validation } = plan;
   return {
     control: new Int32Array(bytes(control.size * 4)),
@@ -164,10 +193,10 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
     tables: new Uint8Array(kernel.buffer, tablesAt, workers * 256),
     splits: floats(workers * 2 * splitSize),
     counts: floats(workers * 2),
-    label: copy(plan.label),
+    label,
     weight: plan.weight && copy(plan.weight),
     wholeWeight: plan.weight && plan.renewsQuantile ? copy(wholeNumbers(plan.weight)) : undefined,
-    scores: floats(rows * outputs),
+    scores: new Float64Array(kernel.buffer, scoresAt, rows * outputs),
     probabilities: outputs > 1 ? floats(rows * outputs) : undefined,
     derivatives: renews ? new Float32Array(kernel.buffer, derivativesAt, rows * 2) : undefined,
     blockSums: floats(2 * Math.ceil(rows / blockRows)),
@@ -191,6 +220,7 @@ export function kernelArguments(
   index: number,
   firstRow: number,
   own: number,
+  derive: Derive | undefined,
 ): KernelArguments {
   const { records, data, scratch, tables, blocks, leafSums } = memory;
   const { scratchSize } = records.layout;
@@ -202,6 +232,9 @@ export function kernelArguments(
     rows: memory.rows.subarray(firstRow, firstRow + own),
     spareRows: memory.spareRows.subarray(firstRow, firstRow + own),
     scratch: scratch.subarray(index * scratchSize, (index + 1) * scratchSize),
+    score: memory.scores,
+    label: memory.label,
+    derive,
     table: tables.subarray(index * 256, (index + 1) * 256),
     gradient: block.subarray(0, blockRows),
     hessian: block.subarray(blockRows),

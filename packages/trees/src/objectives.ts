@@ -1,4 +1,6 @@
 import { check } from "./errors.ts";
+import { exponential } from "./exponential.ts";
+import type { Derive } from "./kernel-arguments.ts";
 import type { ResolvedParams } from "./params.ts";
 import type { ObjectiveName } from "./types.ts";
 
@@ -10,6 +12,8 @@ export interface Objective {
   readonly renewQuantile: number | undefined;
   /** First and second derivative of the loss by the raw score, for `n` rows, before weights. */
   gradients(score: Float64Array, label: Float64Array, n: number, g: Float64Array, h: Float64Array): void;
+  /** The same for kernels that know the loss. */
+  readonly derive?: Derive;
   /** Throws unless every label suits the loss. */
   checkLabels(label: Float64Array): void;
   /** How the constant to start from comes from the labels. */
@@ -63,9 +67,10 @@ export function makeObjective(params: ResolvedParams): Objective {
         renewQuantile: undefined,
         start: "logMean",
         checkLabels: notNegative,
+        derive: { loss: "poisson", growth: grow },
         gradients: (score, label, n, g, h) => {
           for (let i = 0; i < n; i++) {
-            const e = Math.exp(score[i]!);
+            const e = exponential(score[i]!);
             g[i] = e - label[i]!;
             h[i] = e * grow;
           }
@@ -83,7 +88,7 @@ export function makeObjective(params: ResolvedParams): Objective {
         },
         gradients: (score, label, n, g, h) => {
           for (let i = 0; i < n; i++) {
-            const e = label[i]! * Math.exp(-score[i]!);
+            const e = label[i]! * exponential(-score[i]!);
             g[i] = 1 - e;
             h[i] = e;
           }
@@ -98,8 +103,8 @@ export function makeObjective(params: ResolvedParams): Objective {
         checkLabels: notNegative,
         gradients: (score, label, n, g, h) => {
           for (let i = 0; i < n; i++) {
-            const a = label[i]! * Math.exp((1 - rho) * score[i]!);
-            const b = Math.exp((2 - rho) * score[i]!);
+            const a = label[i]! * exponential((1 - rho) * score[i]!);
+            const b = exponential((2 - rho) * score[i]!);
             g[i] = b - a;
             h[i] = (2 - rho) * b - (1 - rho) * a;
           }
@@ -111,6 +116,7 @@ export function makeObjective(params: ResolvedParams): Objective {
         constantHessian: false,
         renewQuantile: undefined,
         start: "logit",
+        derive: { loss: "binary" },
         checkLabels: (label) => {
           for (let i = 0; i < label.length; i++) {
             check(label[i]! >= 0 && label[i]! <= 1, `label ${i} is ${label[i]}: it must be from 0 to 1`);
@@ -118,7 +124,7 @@ export function makeObjective(params: ResolvedParams): Objective {
         },
         gradients: (score, label, n, g, h) => {
           for (let i = 0; i < n; i++) {
-            const p = 1 / (1 + Math.exp(-score[i]!));
+            const p = 1 / (1 + exponential(-score[i]!));
             g[i] = p - label[i]!;
             h[i] = p * (1 - p);
           }
@@ -129,6 +135,7 @@ export function makeObjective(params: ResolvedParams): Objective {
         constantHessian: true,
         renewQuantile: undefined,
         start: "mean",
+        derive: { loss: "l2" },
         checkLabels: anyLabel,
         gradients: (score, label, n, g) => {
           for (let i = 0; i < n; i++) g[i] = score[i]! - label[i]!;

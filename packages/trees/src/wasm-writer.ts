@@ -2,7 +2,7 @@
  * A very small WebAssembly assembler: enough to write a kernel's inner loop with its constants folded in.
  * Names and numbers are those of the WebAssembly core specification, chapter 5 (binary format).
  */
-export const type = { i32: 0x7f, i64: 0x7e, f64: 0x7c } as const;
+export const type = { i32: 0x7f, i64: 0x7e, f64: 0x7c, v128: 0x7b } as const;
 
 /** A memory of a fixed size. */
 export interface MemoryImport {
@@ -157,6 +157,45 @@ export class Body {
   /** A float64 cut to a signed 32-bit number, the nearest there is. */
   toI32(): this {
     return this.op(0xfc, 2);
+  }
+  // Pairs of float64 (and of the 64-bit numbers that they are stored as).
+  loadF2(offset = 0): this {
+    return this.op(0xfd, 0, 3, ...unsigned(offset));
+  }
+  storeF2(offset = 0): this {
+    return this.op(0xfd, 11, 3, ...unsigned(offset));
+  }
+  splatF2(): this {
+    return this.op(0xfd, 0x14);
+  }
+  addF2(): this {
+    return this.op(0xfd, 0xf0, 1);
+  }
+  subF2(): this {
+    return this.op(0xfd, 0xf1, 1);
+  }
+  mulF2(): this {
+    return this.op(0xfd, 0xf2, 1);
+  }
+  divF2(): this {
+    return this.op(0xfd, 0xf3, 1);
+  }
+  /** (a, b) => b < a ? b : a */
+  pminF2(): this {
+    return this.op(0xfd, 0xf6, 1);
+  }
+  /** (a, b) => a < b ? b : a */
+  pmaxF2(): this {
+    return this.op(0xfd, 0xf7, 1);
+  }
+  negateF2(): this {
+    return this.op(0xfd, 0xed, 1);
+  }
+  shlI2(): this {
+    return this.op(0xfd, 0xcb, 1);
+  }
+  addI2(): this {
+    return this.op(0xfd, 0xce, 1);
   }
   /** Runs `body`, which `breakIf` can leave. */
   block(body: () => void): this {

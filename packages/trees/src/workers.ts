@@ -41,6 +41,8 @@ export async function runWorkers(
 ): Promise<Trained> {
   const stop = (): void => {
     Atomics.store(memory.control, control.abort, 1);
+    // A worker on its way to sleep finds another generation than it wants to wait on.
+    Atomics.add(memory.control, control.generation, 1);
     Atomics.notify(memory.control, control.generation);
   };
   const failures: unknown[] = [];

@@ -52,7 +52,7 @@ test.each([true, false])(
       }
       if (plainKernels) addRows(records, memory.rows, 13, 390, memory.scratch);
       else {
-        const kernel = makeKernels(kernelArguments(memory, 0, 0, dataset.rows));
+        const kernel = makeKernels(kernelArguments(memory, 0, 0, dataset.rows, undefined));
         kernel.addRows(13, 40);
         // Masked and whole kernels are one sum where every byte is in use in one of the calls.
         kernel.use(new Set([0]));
