@@ -99,6 +99,11 @@ export class CrossedRidge {
     this.#solution = solution;
   }
 
+  /** Columns that `predict` reads. */
+  get columns(): readonly string[] {
+    return [...this.#design.sizes.keys(), ...this.#design.scales.keys()];
+  }
+
   get iterations(): number {
     return this.#solution.iterations;
   }

@@ -1,5 +1,7 @@
 import type { Model, Params } from "@cityscale/trees";
 import { leadOffsets } from "./conformal.ts";
+import type { CrossedTerm } from "./crossed-design.ts";
+import { type CrossedRidge, fitCrossedRidge } from "./crossed-ridge.ts";
 import { checkLevels, DirectForecaster } from "./direct-forecaster.ts";
 import { ForecastError, requireLength } from "./errors.ts";
 import {
@@ -28,13 +30,24 @@ export interface QuantityRows {
   readonly lead: Int32Array;
   /** The count; NaN where unknown: the row is skipped. */
   readonly target: Float64Array;
+  /** Days from each row's target to the newest; read where a member forgets. */
+  readonly ageDays?: Float64Array;
   /** 1 for rows of the later calibration window (see `splits.calibrationMask`), else 0. */
   readonly calibration: Uint8Array;
 }
 
 /** A member to fit; its weight is its share of the point forecast, in any unit. */
-export type MemberSpec = { readonly weight: number; readonly seed?: number } & (
+export type MemberSpec = {
+  readonly weight: number;
+  readonly seed?: number;
+  /** A row this much older than another weighs half as much. */
+  readonly halfLifeDays?: number;
+  /** Effects of crossed columns that are fitted first; the member learns what they leave. */
+  readonly effects?: readonly CrossedTerm[];
+} & (
   | { readonly kind: "trees" }
+  /** A few small trees behind the effects. */
+  | { readonly kind: "effects" }
   | {
       readonly kind: "network";
       /** All columns of the matrix when left out. */
@@ -83,6 +96,9 @@ export const DEFAULT_TREES: TreeParams = {
 /** Leads beyond this are taken for a mistake (a timestamp in place of a lead). */
 const MAX_LEAD = 10_000;
 
+/** Effects have said most of it. */
+const TREES_AFTER_EFFECTS = { numIterations: 150, numLeaves: 31, learningRate: 0.06 };
+
 /** Trees that take about as long as a network, for the progress told. */
 const TREES_PER_NETWORK = 100;
 
@@ -118,7 +134,12 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
   const pointTrees = { ...DEFAULT_TREES, ...options.trees };
   const quantileTrees = { ...pointTrees, numIterations: 300, ...options.quantileTrees };
   const quantileFits = outer.length * (calibrate === "refit" ? 2 : 1);
-  const costs = { trees: pointTrees.numIterations ?? 0, network: TREES_PER_NETWORK, ridge: 0 };
+  const costs = {
+    trees: pointTrees.numIterations ?? 0,
+    effects: TREES_AFTER_EFFECTS.numIterations,
+    network: TREES_PER_NETWORK,
+    ridge: 0,
+  };
   const fitter = new Fitter(
     options,
     specs.reduce((sum, { kind }) => sum + costs[kind], 0) + quantileFits * (quantileTrees.numIterations ?? 0),
@@ -126,22 +147,12 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
 
   const all = sampleRows(rows, usable, transform, options);
   const members: Member[] = [];
+  const fitted = new Map<string, Effects>();
   for (const spec of specs) {
-    members.push(
-      spec.kind === "trees"
-        ? {
-            kind: "trees",
-            weight: spec.weight,
-            model: await fitter.fit("point", all, {
-              ...pointTrees,
-              objective: options.objective,
-              ...(spec.seed !== undefined && { seed: spec.seed }),
-            }),
-          }
-        : spec.kind === "network"
-          ? await networkMember(rows, usable, all, spec, options, fitter)
-          : ridgeMember(rows, usable, all, spec),
-    );
+    const first = effectsOf(rows, usable, all, spec, fitted);
+    const sample = first?.left ?? aged(rows, usable, all, spec.halfLifeDays);
+    const member = await ownMember(rows, usable, sample, spec, pointTrees, options, fitter);
+    members.push(first ? { ...member, effects: first.model } : member);
   }
   const late = split && lateRows(rows, usable, split.late, all);
   const early = split && subsample(all, few(split.early, options.quantileRows));
@@ -170,6 +181,75 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
     quantiles,
     offsets,
   });
+}
+
+interface Effects {
+  readonly model: CrossedRidge;
+  /** The sample with what the effects leave as its label. */
+  readonly left: Sample;
+}
+
+/** The effects that a member starts from; members with the same terms and half-life share them. */
+function effectsOf(
+  rows: QuantityRows,
+  usable: Int32Array,
+  all: Sample,
+  { effects, halfLifeDays }: MemberSpec,
+  fitted: Map<string, Effects>,
+): Effects | undefined {
+  if (!effects) return undefined;
+  const key = JSON.stringify([halfLifeDays, effects]);
+  const known = fitted.get(key);
+  if (known) return known;
+  const sample = aged(rows, usable, all, halfLifeDays);
+  const target = new Float64Array(rows.matrix.rows).fill(Number.NaN);
+  const weight = new Float64Array(rows.matrix.rows);
+  for (let k = 0; k < usable.length; k++) {
+    target[usable[k]!] = sample.label[k]!;
+    weight[usable[k]!] = sample.weight[k]!;
+  }
+  const model = fitCrossedRidge({ matrix: rows.matrix, target, weight }, { terms: effects });
+  const told = model.predict(rows.matrix);
+  const label = sample.label.map((value, k) => value - told[usable[k]!]!);
+  const made = { model, left: { ...sample, label } };
+  fitted.set(key, made);
+  return made;
+}
+
+/** The sample with the weights of a half-life; as it is without one. */
+function aged(
+  { ageDays, matrix }: QuantityRows,
+  usable: Int32Array,
+  all: Sample,
+  halfLifeDays: number | undefined,
+): Sample {
+  if (halfLifeDays === undefined) return all;
+  if (!(halfLifeDays > 0)) throw new ForecastError("option", `a half-life of ${halfLifeDays} days`);
+  if (!ageDays) throw new ForecastError("option", "a member with a half-life wants the rows' ages");
+  requireLength("ageDays", ageDays.length, matrix.rows);
+  const weight = all.weight.map((value, k) => value * 0.5 ** (ageDays[usable[k]!]! / halfLifeDays));
+  // Never more than it was: a half-life makes old rows light, it does not make new ones heavy.
+  return { ...all, weight };
+}
+
+async function ownMember(
+  rows: QuantityRows,
+  usable: Int32Array,
+  sample: Sample,
+  spec: MemberSpec,
+  pointTrees: TreeParams,
+  options: DirectOptions,
+  fitter: Fitter,
+): Promise<Member> {
+  if (spec.kind === "network") return await networkMember(rows, usable, sample, spec, options, fitter);
+  if (spec.kind === "ridge") return ridgeMember(rows, usable, sample, spec);
+  const trees = spec.kind === "effects" ? { ...pointTrees, ...TREES_AFTER_EFFECTS } : pointTrees;
+  const model = await fitter.fit("point", sample, {
+    ...trees,
+    objective: options.objective,
+    ...(spec.seed !== undefined && { seed: spec.seed }),
+  });
+  return { kind: spec.kind, weight: spec.weight, model };
 }
 
 async function networkMember(

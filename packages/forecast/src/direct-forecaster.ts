@@ -3,9 +3,16 @@ import { type Fields, pack, unpack } from "./container.ts";
 import { ForecastError, requireLength } from "./errors.ts";
 import { contributionsOf, type Explanation } from "./explanation.ts";
 import { checkColumns, type Matrix } from "./matrix.ts";
-import { type Member, type MemberKind, memberFields, predictMembers, readMember } from "./member.ts";
+import {
+  type Member,
+  type MemberKind,
+  memberFields,
+  memberSections,
+  predictMembers,
+  readMember,
+} from "./member.ts";
 import { gainShares, readModel } from "./stored-model.ts";
-import { type Transform, type TransformSpec, transformOf } from "./transform.ts";
+import { readsExpectation, type Transform, type TransformSpec, transformOf } from "./transform.ts";
 
 /** Rows to forecast; as the training rows, without what is not known yet. */
 export interface ForecastRows {
@@ -124,7 +131,7 @@ export class DirectForecaster {
       quantiles: [],
       offsets: [],
     }).predict(rows);
-    const start = transform.name === "identity" ? new Float64Array(matrix.rows) : expectation.slice();
+    const start = readsExpectation(transform) ? expectation.slice() : new Float64Array(matrix.rows);
     // What the forecast departs from the start, shared in proportion: exact, where the transform is no sum.
     const factor = point.map((value, i) => {
       let z = raw.base[i]!;
@@ -169,7 +176,7 @@ export class DirectForecaster {
         members: members.map(memberFields),
         offsets: offsets.map((byLead) => ({ byLead: [...byLead] })),
       },
-      [...members.map(({ model }) => model), ...quantiles].map((model) => model.toBytes()),
+      [...members.flatMap(memberSections), ...quantiles.map((model) => model.toBytes())],
     );
   }
 
@@ -179,16 +186,16 @@ export class DirectForecaster {
     const levels = fields.numbers("levels");
     const offsets = fields.objects("offsets").map((entry) => Float64Array.from(entry.numbers("byLead")));
     const outer = levels.filter((level) => level !== 0.5).length;
-    const stored = fields.objects("members");
-    if (stored.length === 0 || sections.length !== stored.length + outer || offsets.length !== outer) {
+    const featureNames = fields.strings("featureNames");
+    const rest = [...sections];
+    const members = fields.objects("members").map((member) => readMember(member, rest, featureNames));
+    if (members.length === 0 || rest.length !== outer || offsets.length !== outer) {
       throw new ForecastError(
         "bytes",
-        `${sections.length} models and ${offsets.length} offsets for ${stored.length} members and ${outer} outer levels`,
+        `${rest.length} quantile models and ${offsets.length} offsets for ${members.length} members and ${outer} outer levels`,
       );
     }
-    const featureNames = fields.strings("featureNames");
-    const members = stored.map((member, k) => readMember(member, sections[k]!, featureNames));
-    const quantiles = sections.slice(stored.length).map((section) => readModel(section, featureNames));
+    const quantiles = rest.map((section) => readModel(section, featureNames));
     const transform = readTransform(fields.object("transform"));
     try {
       checkLevels(levels);
@@ -226,7 +233,7 @@ export function checkLevels(levels: readonly number[]): void {
 
 function readTransform(fields: Fields): TransformSpec {
   const name = fields.string("name");
-  if (name === "logRatio") return { name, offset: fields.number("offset") };
+  if (name === "logRatio" || name === "log") return { name, offset: fields.number("offset") };
   if (name === "log1pResidual" || name === "identity") return { name };
   throw new ForecastError("bytes", `unknown transform "${name}"`);
 }

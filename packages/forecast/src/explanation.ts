@@ -45,13 +45,13 @@ export function contributionsOf(
   const { rows } = matrix;
   const base = new Float64Array(rows);
   const byPart = Array.from({ length: parts }, () => new Float64Array(rows));
-  const hasTrees = members.some(({ kind, weight }) => kind === "trees" && weight > 0);
+  const hasTrees = members.some(({ kind, weight, effects }) => kind === "trees" && weight > 0 && !effects);
   const byColumn = hasTrees ? matrix.names.map(() => new Float64Array(rows)) : [];
   const known = new Float64Array(rows);
   for (const member of members) {
     const { weight } = member;
     if (weight === 0) continue;
-    if (member.kind === "trees") {
+    if (member.kind === "trees" && !member.effects) {
       const width = matrix.names.length + 1;
       const values = member.model.predictContributions(matrix.columns);
       for (let i = 0; i < rows; i++) {

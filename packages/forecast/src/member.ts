@@ -1,5 +1,6 @@
 import type { Model } from "@cityscale/trees";
 import type { Fields } from "./container.ts";
+import { CrossedRidge } from "./crossed-ridge.ts";
 import { ForecastError } from "./errors.ts";
 import type { Matrix } from "./matrix.ts";
 import { Network } from "./network/network.ts";
@@ -12,9 +13,13 @@ export interface MemberColumns {
   readonly categorical: readonly string[];
 }
 
-/** One model of the transformed target among those that a forecaster averages. */
-export type Member = { readonly weight: number } & (
+/**
+ * One model of the transformed target among those that a forecaster averages. Where it has effects, they come first
+ * and it has learned what they leave.
+ */
+export type Member = { readonly weight: number; readonly effects?: CrossedRidge } & (
   | { readonly kind: "trees"; readonly model: Model }
+  | { readonly kind: "effects"; readonly model: Model }
   | { readonly kind: "network"; readonly model: Network; readonly columns: MemberColumns }
   | {
       readonly kind: "ridge";
@@ -55,8 +60,17 @@ export function selectColumns(matrix: Matrix, { names, categorical }: MemberColu
 
 /** The member's prediction of the transformed target; NaN where it has nothing to say. */
 export function predictMember(member: Member, matrix: Matrix, lead: Int32Array): Float64Array {
+  const z = predictOwn(member, matrix, lead);
+  if (!member.effects) return z;
+  const first = member.effects.predict(matrix);
+  for (let i = 0; i < z.length; i++) z[i]! += first[i]!;
+  return z;
+}
+
+function predictOwn(member: Member, matrix: Matrix, lead: Int32Array): Float64Array {
   switch (member.kind) {
     case "trees":
+    case "effects":
       return member.model.predict(matrix.columns);
     case "network":
       return member.model.predict(selectColumns(matrix, member.columns))[0]!;
@@ -92,17 +106,43 @@ export function memberFields(member: Member): object {
   return {
     kind,
     weight,
+    hasEffects: member.effects ? 1 : 0,
     ...("columns" in member && { columns: member.columns }),
     ...("groups" in member && { groups: member.groups }),
   };
 }
 
-/** @throws ForecastError `bytes` */
-export function readMember(fields: Fields, section: Uint8Array, featureNames: readonly string[]): Member {
+/** The member's models: its own, and then the effects where it has them. */
+export const memberSections = ({ model, effects }: Member): Uint8Array[] => [
+  model.toBytes(),
+  ...(effects ? [effects.toBytes()] : []),
+];
+
+/**
+ * Reads a member and takes its sections off the list.
+ *
+ * @throws ForecastError `bytes`
+ */
+export function readMember(fields: Fields, sections: Uint8Array[], featureNames: readonly string[]): Member {
+  const hasEffects = fields.number("hasEffects") === 1;
+  const section = sections.shift();
+  const second = hasEffects ? sections.shift() : undefined;
+  if (!section || (hasEffects && !second)) throw new ForecastError("bytes", "a member's model is not there");
+  const own = readOwn(fields, section, featureNames);
+  if (!second) return own;
+  const effects = CrossedRidge.fromBytes(second);
+  const missing = effects.columns.find((name) => !featureNames.includes(name));
+  if (missing !== undefined)
+    throw new ForecastError("bytes", `effects of a column "${missing}" that is not there`);
+  return { ...own, effects };
+}
+
+function readOwn(fields: Fields, section: Uint8Array, featureNames: readonly string[]): Member {
   const kind = fields.string("kind");
   const weight = fields.number("weight");
   if (!(weight >= 0)) throw new ForecastError("bytes", `a member has weight ${weight}`);
-  if (kind === "trees") return { kind, weight, model: readModel(section, featureNames) };
+  if (kind === "trees" || kind === "effects")
+    return { kind, weight, model: readModel(section, featureNames) };
   const given = fields.object("columns");
   const columns = { names: given.strings("names"), categorical: given.strings("categorical") };
   if (!columns.names.every((name) => featureNames.includes(name))) {

@@ -52,6 +52,33 @@ const blend: DirectOptions["members"] = [
   },
 ];
 
+const timeless: DirectOptions["members"] = [
+  { kind: "trees", weight: 1, halfLifeDays: 60 },
+  { kind: "effects", weight: 1, halfLifeDays: 60, effects: [{ cross: ["entity"], penalty: 1 }] },
+  {
+    kind: "network",
+    weight: 1,
+    halfLifeDays: 60,
+    effects: [{ cross: ["entity"], penalty: 1 }],
+    network: { hidden: [16], epochs: 20, batch: 256, learningRate: 0.01 },
+  },
+];
+
+generalChecks({
+  name: "direct, without an expectation",
+  constant: 50,
+  rows: quantityRows,
+  fit: async ({ matrix, target, calibration, ...rest }) => {
+    const ageDays = Float64Array.from({ length: matrix.rows }, (_, i) => (matrix.rows - i) / 24);
+    const given = { matrix, target, calibration, ageDays, ...sideOf(matrix.rows) };
+    const transform = { name: "log", offset: 1 } as const;
+    return adapt(
+      await fitDirect(given, { ...options, transform, objective: "l2", members: timeless, ...rest }),
+    );
+  },
+  fromBytes: (bytes) => adapt(DirectForecaster.fromBytes(bytes)),
+});
+
 generalChecks({
   name: "direct, a blend",
   constant: 50,
@@ -302,7 +329,7 @@ describe("the direct forecaster", () => {
       transform: { name: "logRatio", offset: 5 },
       featureNames: ["entity", "lead", "signal"],
       levels: [0.1, 0.5, 0.9],
-      members: [{ kind: "trees", weight: 1 }],
+      members: [{ kind: "trees", weight: 1, hasEffects: 0 }],
       offsets: [{ byLead: [] }, { byLead: [] }],
     };
     const load = (change: object, parts = sections) =>
@@ -318,9 +345,14 @@ describe("the direct forecaster", () => {
       { transform: { name: "sqrt" } },
       { featureNames: ["entity", "signal", "lead"] },
       { members: [] },
-      { members: [{ kind: "trees", weight: -1 }] },
-      { members: [{ kind: "forest", weight: 1, columns: { names: [], categorical: [] } }] },
-      { members: [{ kind: "network", weight: 1, columns: { names: ["lead"], categorical: [] } }] },
+      { members: [{ kind: "trees", weight: -1, hasEffects: 0 }] },
+      { members: [{ kind: "trees", weight: 1, hasEffects: 1 }] },
+      { members: [{ kind: "forest", weight: 1, hasEffects: 0, columns: { names: [], categorical: [] } }] },
+      {
+        members: [
+          { kind: "network", weight: 1, hasEffects: 0, columns: { names: ["lead"], categorical: [] } },
+        ],
+      },
     ];
     const code = (run: () => unknown) => {
       try {
