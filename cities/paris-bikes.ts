@@ -1,5 +1,26 @@
 import { defineCity, opendatasoft, openMeteo, publicHolidays, schoolHolidays } from "cityscale";
 
+/** Hours from the evening curfew, as announced, to six in the morning. */
+const curfew = `
+  SELECT s.t, COALESCE(s.slot >= c.from_hour OR s.slot < 6, false) AS curfew
+  FROM steps s JOIN days d USING (day) LEFT JOIN (VALUES
+    (DATE '2020-10-17', DATE '2020-10-29', 21),
+    (DATE '2020-12-15', DATE '2021-01-15', 20),
+    (DATE '2021-01-16', DATE '2021-03-19', 18),
+    (DATE '2021-03-20', DATE '2021-05-18', 19),
+    (DATE '2021-05-19', DATE '2021-06-08', 21),
+    (DATE '2021-06-09', DATE '2021-06-19', 23)
+  ) c(first_date, last_date, from_hour) ON d.date BETWEEN c.first_date AND c.last_date`;
+
+/** Days of the lockdowns: 1 the second one, 2 its end with shops open, 3 the third one. */
+const lockdown = `
+  SELECT s.t, COALESCE(l.stage, 0) AS lockdown
+  FROM steps s JOIN days d USING (day) LEFT JOIN (VALUES
+    (DATE '2020-10-30', DATE '2020-11-27', 1),
+    (DATE '2020-11-28', DATE '2020-12-14', 2),
+    (DATE '2021-04-03', DATE '2021-05-02', 3)
+  ) l(first_date, last_date, stage) ON d.date BETWEEN l.first_date AND l.last_date`;
+
 /** Bicycles at the permanent counters of Paris; yesterday's hours are published at night. */
 export default defineCity({
   id: "paris-bikes",
@@ -44,8 +65,14 @@ export default defineCity({
       kind: "quantity",
       horizon: "72h",
       offset: 1,
+      errors: "relative",
       schedule: { ingest: "30 2 * * *", forecast: "0 4 * * *", review: "0 3 * * 0" },
       gates: { gain: { min: 0.02 }, r2: { min: 0.5 } },
+      // Who may be out, and when: for a month ahead the past of a counter's own hour does not tell.
+      features: [
+        { name: "curfew", block: "calendar", sql: curfew },
+        { name: "lockdown", block: "calendar", sql: lockdown },
+      ],
     },
   },
   attribution: [

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parseDuration } from "./duration.ts";
 import { createGrid, type Grid } from "./grid.ts";
 import { dayOfDate, isTimeZone, startOfLocalDay } from "./local-time.ts";
-import { type Absence, memberKinds, modelKinds } from "./vocabulary.ts";
+import { type Absence, type DetectorName, detectorNames, memberKinds, modelKinds } from "./vocabulary.ts";
 
 const id = z
   .string()
@@ -89,18 +89,35 @@ const targetSchema = z.strictObject({
     .prefault({}),
   gates: z.record(z.string(), bounds).default({ gain: { min: 0.02 } }),
   features: z.array(featureSchema).default([]),
+  anomalies: z
+    .strictObject({
+      /**
+       * What a day is held against: `residual` = the forecast made before it, by the scale of such errors;
+       * `interval` = that forecast's interval; `weekday-mad` = the same weekday of eight weeks; `z-score` = the mean
+       * of ninety days.
+       */
+      detector: z.enum(detectorNames).default("residual"),
+      /** Score beyond which a day is an anomaly, on either side; 3.2, or 3 for z-scores, or 1 for intervals. */
+      threshold: z.number().positive().optional(),
+      /**
+       * Score so low that the day counts as half loaded: its values are held back. 4 for a log, where days are
+       * loaded; null, the default elsewhere, for never.
+       */
+      faultThreshold: z.number().positive().nullable().optional(),
+    })
+    .prefault({}),
   training: z
     .strictObject({
       /** What is trained: one kind of model, or a blend of several. */
       kind: z.enum(modelKinds).default("trees"),
-      /** Weights of the kinds in a blend. */
+      /** Weights of the kinds in a blend; what did best for the horizon when left out. */
       blend: z
         .partialRecord(z.enum(memberKinds), z.number().min(0))
         .refine(
           (weights) => Object.values(weights).some((weight) => (weight ?? 0) > 0),
           "give one kind a weight above 0",
         )
-        .default({ trees: 0.45, network: 0.55 }),
+        .optional(),
       /** Newest days kept from training and used to judge the model. */
       testWindow: duration.default("28d"),
       /** Days before the test window from which intervals are calibrated. */
@@ -114,6 +131,14 @@ const targetSchema = z.strictObject({
     })
     .prefault({}),
 });
+
+/** Thresholds of the detectors of anomalies where a target declares none. */
+const detectorThresholds: Readonly<Record<DetectorName, number>> = {
+  residual: 3.2,
+  "weekday-mad": 3.2,
+  "z-score": 3,
+  interval: 1,
+};
 
 const citySchema = z.strictObject({
   id,
@@ -161,16 +186,23 @@ export interface Mask {
 }
 export type FeatureDeclaration = z.output<typeof featureSchema>;
 export type GateBounds = z.output<typeof bounds>;
+/** How a target's anomalies are told, with everything that defaults fill in. */
+export interface AnomalyRule {
+  readonly detector: DetectorName;
+  readonly threshold: number;
+  readonly faultThreshold: number | null;
+}
 type ParsedCity = z.output<typeof citySchema>;
 type ParsedTarget = z.output<typeof targetSchema>;
 
 /** A target with everything that defaults fill in. */
-export interface Target extends Omit<ParsedTarget, "measure" | "horizon" | "schedule"> {
+export interface Target extends Omit<ParsedTarget, "measure" | "horizon" | "schedule" | "anomalies"> {
   readonly name: string;
   readonly measure: string;
   readonly horizon: string;
   readonly horizonSteps: number;
   readonly schedule: { readonly ingest: string; readonly forecast: string; readonly review: string };
+  readonly anomalies: AnomalyRule;
 }
 
 /** A checked city. */
@@ -241,6 +273,7 @@ export function defineCity(declaration: CityDeclaration): City {
       measure,
       horizon,
       horizonSteps,
+      anomalies: anomalyRule(target.anomalies, city.measures[measure]?.kind === "log"),
       schedule: {
         ingest: target.schedule.ingest ?? (daily ? "0 3 * * *" : "5 * * * *"),
         forecast: target.schedule.forecast ?? (daily ? "0 4 * * *" : "10 * * * *"),
@@ -255,6 +288,19 @@ export function defineCity(declaration: CityDeclaration): City {
   }
   if (problems.length > 0 || !grid) throw new CityError(cityId, problems);
   return { ...city, measures, targets, stepMs, grid, declaration };
+}
+
+/** The rule that a declaration means; `loaded` where days of records are loaded, and may be loaded by half. */
+export function anomalyRule(
+  { detector, threshold, faultThreshold }: ParsedTarget["anomalies"],
+  loaded: boolean,
+): AnomalyRule {
+  return {
+    detector,
+    threshold: threshold ?? detectorThresholds[detector],
+    faultThreshold:
+      faultThreshold !== undefined ? faultThreshold : loaded && detector === "residual" ? 4 : null,
+  };
 }
 
 /** The masks that a city declares, one for each measure, entity and period. */

@@ -84,9 +84,14 @@ export const weatherRanges: Readonly<Record<WeatherVariable, readonly [min: numb
 };
 
 /** Models that forecast from rows of features; a blend is the weighted mean of several. */
-export const memberKinds = ["trees", "network", "ridge"] as const;
+export const memberKinds = ["trees", "network", "ridge", "effects"] as const;
+export type MemberKindName = (typeof memberKinds)[number];
 export const modelKinds = [...memberKinds, "blend"] as const;
 export type ModelKindName = (typeof modelKinds)[number];
+
+/** What tells an anomaly: an alarm raised by comparison with one of these. */
+export const detectorNames = ["residual", "weekday-mad", "z-score", "interval"] as const;
+export type DetectorName = (typeof detectorNames)[number];
 
 /** Names of the naive forecasts that stand in every table. */
 export const naiveNames = ["last-week", "mean-4-weeks", "median-8-weeks"] as const;

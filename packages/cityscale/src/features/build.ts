@@ -149,7 +149,7 @@ async function buildRowKeys(
       WHERE CASE WHEN n.v IS NULL THEN h.newest_t ELSE hv.newest_t END >= g.anchor - ${60 * spd}
     )
     SELECT row_number() OVER (ORDER BY r.o, r.e, s.t) - 1 AS "row", r.o, r.origin_at, r.anchor, r.anchor_key, r.e,
-      s.t - r.first_t + 1 AS h, s.t, s.key, s.day, s.slot,
+      s.t - r.first_t + 1 AS h, s.t, s.start_at, s.key, s.day, s.slot,
       COALESCE(r.v, 0) AS v, CASE WHEN r.o IN (SELECT o FROM variants) THEN r.o + 1 ELSE 0 END AS cv,
       COALESCE(oi.issue, ${observedStandIn ? -1 : "NULL"}) AS issue,
       greatest(1, CAST(ceil((s.key - r.anchor_key) / ${7 * spd}.0) AS INTEGER)) AS weeks,

@@ -74,13 +74,14 @@ async function buildDomain(connection: Connection, view: FeatureView): Promise<v
     SELECT DISTINCT a.v, s.key FROM asked a JOIN steps s ON s.t BETWEEN a.first_t AND a.last_t`);
   const series = (from: string, to: string, target = false) =>
     `SELECT v, unnest(generate_series(${from}, ${to})) AS day, ${target} AS target FROM asked`;
-  // A custom feature may look at any day of `cells`.
+  // A custom feature of these blocks may look at any day of `cells`.
+  const anyDay = view.custom.some(({ block }) => block === "history" || block === "lookup");
   const everything = "(SELECT min(s.day) FROM life l JOIN steps s ON s.t = l.first_t)";
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE place_days AS
     WITH wanted AS (
       SELECT v, CAST(day AS INTEGER) AS day, bool_or(target) AS target FROM (
-        ${series(view.custom.length > 0 ? everything : `anchor_day - ${historyDays}`, "last_day")}
+        ${series(anyDay ? everything : `anchor_day - ${historyDays}`, "last_day")}
         UNION ALL ${series("first_day - 368", "last_day - 360")}
         UNION ALL ${series("first_day", "last_day", true)}
         UNION ALL

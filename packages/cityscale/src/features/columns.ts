@@ -27,6 +27,8 @@ export interface ViewColumn {
    * out, as a category, or not at all. Its numbers may be no measure of anything, as those of weekdays.
    */
   readonly smooth?: "category" | "none";
+  /** It says the same of a target from whatever origin: all that a forecast beyond the last counts' reach can use. */
+  readonly timeless?: true;
 }
 
 export interface ViewWindow {
@@ -50,6 +52,8 @@ export interface ViewShape {
   /** Steps on either side of a weather mean around the target; 0 where steps are too long for one. */
   readonly nearSteps: number;
   readonly custom: readonly FeatureDeclaration[];
+  /** The city's place, in degrees. */
+  readonly location: { readonly lat: number; readonly lon: number };
 }
 
 /** Weather variables that also get day means, departures from the usual and changes since the day before. */
@@ -70,7 +74,7 @@ const known = ({ slotsPerDay }: ViewShape, days: number, value: string) =>
 type Block = (shape: ViewShape) => ViewColumn[];
 
 /** Columns by name, each its SQL or that and more. */
-type Columns = Record<string, string | { sql: string; smooth: "category" | "none" }>;
+type Columns = Record<string, string | Omit<ViewColumn, "name" | "part">>;
 
 const block =
   (part: ViewPart, columns: (shape: ViewShape) => Columns): Block =>
@@ -81,6 +85,11 @@ const block =
       ...(typeof column === "string" ? { sql: column } : column),
     }));
 
+const timeless =
+  (columns: Block): Block =>
+  (shape) =>
+    columns(shape).map((column) => ({ ...column, timeless: true }));
+
 const asCategory = (sql: string) => ({ sql, smooth: "category" }) as const;
 const notSmooth = (sql: string) => ({ sql, smooth: "none" }) as const;
 
@@ -89,8 +98,9 @@ const categories =
   () =>
     Object.entries(columns).map(([name, sql]) => ({ name, part, sql, smooth, categorical: true }));
 
-const calendar = block("calendar", () => ({
-  lead: "w.h",
+const lead = block("calendar", () => ({ lead: "w.h" }));
+
+const calendar = block("calendar", (shape) => ({
   slot: asCategory("w.slot"),
   weekday: notSmooth("d.weekday"),
   day_type: asCategory("CASE WHEN d.holiday THEN 7 ELSE d.weekday END"),
@@ -98,7 +108,19 @@ const calendar = block("calendar", () => ({
   day_of_year: notSmooth("d.day_of_year"),
   year_sin: "sin(2 * pi() * d.day_of_year / 365.25)",
   year_cos: "cos(2 * pi() * d.day_of_year / 365.25)",
+  weekday_or_sunday: notSmooth("CASE WHEN d.holiday THEN 6 ELSE d.weekday END"),
+  day_class: notSmooth("CASE WHEN d.holiday OR d.weekday = 6 THEN 2 WHEN d.weekday = 5 THEN 1 ELSE 0 END"),
+  ...(shape.slotsPerDay > 1 ? { sun: sunHeight(shape) } : {}),
 }));
+
+/** Degrees of the sun above the horizon in the middle of the step, within a degree (Cooper's declination, 1969). */
+function sunHeight({ location: { lat, lon }, slotsPerDay }: ViewShape): string {
+  const declination = "radians(-23.44) * cos(2 * pi() * (d.day_of_year + 10) / 365)";
+  const utcHours = `((w.start_at // 1000) % 86400) / 3600.0 + ${12 / slotsPerDay}`;
+  const hourAngle = `radians(15 * (${utcHours} + ${lon / 15} - 12))`;
+  const phi = `radians(${lat})`;
+  return `degrees(asin(sin(${phi}) * sin(${declination}) + cos(${phi}) * cos(${declination}) * cos(${hourAngle})))`;
+}
 
 const holidays = block("calendar", () => ({
   holiday: "d.holiday::INTEGER",
@@ -215,26 +237,31 @@ const weather = block("weather", (shape) =>
   ),
 );
 
-const custom = block("custom", (shape) =>
-  Object.fromEntries(shape.custom.map(({ name }) => [`x_${name}`, `x_${name}."${name}"`])),
-);
+const custom: Block = (shape) =>
+  shape.custom.map(({ name, block: kind }) => ({
+    name: `x_${name}`,
+    part: "custom",
+    sql: `x_${name}."${name}"`,
+    ...(kind === "calendar" || kind === "static" ? { timeless: true } : {}),
+  }));
 
 /** Every view has all of them; a block without anything to say for a step or a city yields no columns. */
 const blocks: readonly Block[] = [
-  calendar,
-  holidays,
-  holidayNames,
-  school,
+  lead,
+  timeless(calendar),
+  timeless(holidays),
+  timeless(holidayNames),
+  timeless(school),
   holidaysBefore,
-  place,
+  timeless(place),
   expectation,
   lastDays,
   lastWeeks,
   levels,
   city,
   lastYear,
-  events,
-  weather,
+  timeless(events),
+  timeless(weather),
   custom,
 ];
 

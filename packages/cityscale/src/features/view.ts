@@ -36,6 +36,8 @@ export interface FeatureView extends ViewShape {
   readonly categorical: readonly string[];
   /** The columns, and the categories among them, of models that are smooth in their inputs. */
   readonly smooth: { readonly names: readonly string[]; readonly categorical: readonly string[] };
+  /** Columns that say the same of a target from whatever origin. */
+  readonly timeless: readonly string[];
   /** Columns that come from the weather, which a model must be able to do without. */
   readonly weatherColumns: readonly string[];
 }
@@ -73,6 +75,7 @@ export function createView(
     medianWeeks: [...medianWeeks],
     nearSteps: Math.floor(nearMs / stepMs),
     custom: target.features,
+    location: city.location,
   };
   const columns = columnsOf(shape);
   const view = {
@@ -88,6 +91,7 @@ export function createView(
       names: columns.filter(({ smooth }) => smooth !== "none").map(({ name }) => name),
       categorical: columns.filter(({ smooth }) => smooth === "category").map(({ name }) => name),
     },
+    timeless: columns.filter(({ timeless }) => timeless).map(({ name }) => name),
     weatherColumns: columns.filter(({ part }) => part === "weather").map(({ name }) => name),
   };
   const id = createHash("sha256")

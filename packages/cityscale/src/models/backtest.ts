@@ -10,12 +10,14 @@ import {
 } from "../domain/index.ts";
 import { buildFeatures, createView, type FeatureSet, type WeatherMode } from "../features/index.ts";
 import { type Connection, literal } from "../lake/index.ts";
+import { type ClassicalTable, judgeClassical } from "./classical.ts";
 import { fitForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
 import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
-import { fullEffort } from "./kinds.ts";
+import { fullEffort, isFar } from "./kinds.ts";
 import {
   calibrationStart,
+  firstDay,
   firstTrainingDay,
   type Origins,
   originsBefore,
@@ -40,6 +42,8 @@ export interface BacktestOptions {
   readonly weather: boolean;
   /** What is trained; a blend's kinds stand beside it. */
   readonly kind: ModelKindName;
+  /** Models of single series too, on every 14th origin. */
+  readonly classical?: boolean;
   readonly threads: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (message: string, share: number) => void;
@@ -53,6 +57,7 @@ export interface BacktestResult extends Omit<ScoreTable, "bestNaive" | "gain"> {
   readonly every: string;
   readonly horizon: string;
   readonly trainSeconds: number;
+  readonly classical?: ClassicalTable;
 }
 
 /**
@@ -122,12 +127,21 @@ export async function backtest(connection: Connection, options: BacktestOptions)
     parts.push(forecastRows(dropAfter(city, set, end), [model, ...kinds.map((kind) => model.only(kind))]));
   }
   const merged = joinJudged(parts);
-  progress("scoring", 0.97);
+  progress("scoring", 0.89);
   const table = await judge(connection, merged.set, {
     before: origins.at[0]!,
     forecasts: merged.forecasts.map((forecast, i) => ({ name: names[i]!, forecast })),
   });
   const { bestNaive: _bestNaive, gain: _gain, ...scores } = table;
+  const classical = options.classical
+    ? await judgeClassical(connection, merged, {
+        ...options,
+        view,
+        origins,
+        names,
+        onProgress: (message, share) => progress(message, 0.9 + 0.1 * share),
+      })
+    : undefined;
   return {
     city: city.id,
     target: target.name,
@@ -137,6 +151,7 @@ export async function backtest(connection: Connection, options: BacktestOptions)
     horizon: options.horizon,
     trainSeconds: Number(trainSeconds.toFixed(2)),
     ...scores,
+    ...(classical ? { classical } : {}),
   };
 }
 
@@ -159,9 +174,10 @@ async function train(
     );
   }
   const effort = fullEffort;
+  const thinned = thinOrigins(before, effort.maxOrigins);
+  const origins = isFar(view) ? firstDay(thinned, view.slotsPerDay) : thinned;
   const counted = await connection.first<{ n: number }>("SELECT count(*) AS n FROM entities");
-  const perOrigin = counted!.n * before.leads.reduce((most, leads) => Math.max(most, leads), 1);
-  const origins = thinOrigins(before, effort.maxOrigins);
+  const perOrigin = counted!.n * origins.leads.reduce((most, leads) => Math.max(most, leads), 1);
   const set = await buildFeatures(connection, city, view, {
     ...options.request,
     origins: origins.at,

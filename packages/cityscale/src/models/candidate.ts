@@ -5,9 +5,10 @@ import { type Connection, literal } from "../lake/index.ts";
 import { type DirectForecaster, fitForecaster, loadForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
 import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
-import { declaredEffort } from "./kinds.ts";
+import { declaredEffort, isFar } from "./kinds.ts";
 import {
   calibrationStart,
+  firstDay,
   firstTrainingDay,
   type Origins,
   originsBefore,
@@ -102,7 +103,8 @@ export async function trainCandidate(
     return Number(took.toFixed(2));
   };
   const effort = declaredEffort(target);
-  const origins = thinOrigins(trainable, effort.maxOrigins);
+  const thinned = thinOrigins(trainable, effort.maxOrigins);
+  const origins = isFar(view) ? firstDay(thinned, view.slotsPerDay) : thinned;
   const possible = span.n * origins.leads.reduce((sum, leads) => sum + leads, 0);
   // In a function of its own: the training set is gone before the test window's is computed.
   const fit = async () => {

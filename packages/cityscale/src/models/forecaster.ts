@@ -7,8 +7,8 @@ import {
 } from "@cityscale/forecast";
 import { CityScaleError } from "../core/index.ts";
 import type { ModelKindName, Target } from "../domain/index.ts";
-import type { FeatureSet, FeatureView } from "../features/index.ts";
-import { type Effort, membersOf, quantileRows } from "./kinds.ts";
+import type { FeatureSet } from "../features/index.ts";
+import { type Effort, isFar, membersOf, quantileRows } from "./kinds.ts";
 
 /** Levels of the quantiles that are forecast. */
 export const quantileLevels = [0.1, 0.5, 0.9] as const;
@@ -48,6 +48,7 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
   }
   hideWeather(set);
   const { target, effort } = options;
+  const far = isFar(set.view);
   const calibration = Uint8Array.from(set.origin, (o) =>
     options.originAt[o]! >= options.calibrateFrom ? 1 : 0,
   );
@@ -61,7 +62,8 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
   const trees: TreeParams = {
     numIterations: effort.trees,
     learningRate: effort.learningRate,
-    numLeaves: effort.leaves,
+    // A few thousand rows have no use for the leaves of a million.
+    numLeaves: Math.min(effort.leaves, Math.max(8, Math.floor(set.rows / 1000))),
     minDataInLeaf: Math.max(5, Math.min(100, Math.floor(set.rows / 500))),
     featureFraction: 0.7,
     baggingFraction: 0.8,
@@ -69,14 +71,16 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
   };
   return await fitDirect(
     {
-      matrix: matrixOf(set, set.columns),
+      matrix: matrixOf(set, far ? set.view.timeless : set.view.columns),
       expectation: set.expectation,
-      lead: set.lead,
+      // Rows of far horizons are alike whatever their lead, which in training is not that of the forecasts.
+      lead: far ? new Int32Array(set.rows).fill(1) : set.lead,
       target: set.target,
+      ageDays: agesOf(set, options.originAt),
       calibration,
     },
     {
-      transform: { name: "logRatio", offset: set.view.offset },
+      transform: { name: far ? "log" : "logRatio", offset: set.view.offset },
       objective: target.errors === "relative" ? "l2" : "l1",
       levels: quantileLevels,
       calibrate: effort.calibrate,
@@ -103,30 +107,43 @@ function hideWeather(set: FeatureSet): void {
   }
 }
 
-function matrixOf(set: { rows: number; view: FeatureView }, columns: readonly Float32Array[]) {
-  return { rows: set.rows, names: set.view.columns, columns, categorical: set.view.categorical };
+/** Days from each row's origin to the newest. */
+function agesOf(set: FeatureSet, originAt: Float64Array): Float64Array {
+  const newest = originAt.reduce((most, at) => Math.max(most, at), Number.NEGATIVE_INFINITY);
+  return Float64Array.from(set.origin, (o) => (newest - originAt[o]!) / 86_400_000);
+}
+
+type Rows = Pick<FeatureSet, "view" | "rows" | "columns" | "expectation" | "lead">;
+
+/** The columns named, in that order. */
+function matrixOf({ view, rows, columns }: Omit<Rows, "expectation" | "lead">, names: readonly string[]) {
+  return {
+    rows,
+    names,
+    columns: names === view.columns ? columns : names.map((name) => columns[view.columns.indexOf(name)]!),
+    categorical: view.categorical.filter((name) => names.includes(name)),
+  };
 }
 
 /** Forecasts for rows of a view; the model must have been fitted on the same view. */
-export function predict(
-  model: DirectForecaster,
-  rows: Pick<FeatureSet, "view" | "rows" | "columns" | "expectation" | "lead">,
-): Forecast {
+export function predict(model: DirectForecaster, rows: Rows): Forecast {
   return model.predict({
-    matrix: matrixOf(rows, rows.columns),
+    matrix: matrixOf(rows, model.featureNames),
     expectation: rows.expectation,
     lead: rows.lead,
   });
 }
 
 /** Why the point forecasts are what they are: by part of the view, and by column what trees say. */
-export function explain(
-  model: DirectForecaster,
-  rows: Pick<FeatureSet, "view" | "rows" | "columns" | "expectation" | "lead">,
-): Explanation {
+export function explain(model: DirectForecaster, rows: Rows): Explanation {
+  const { parts, columns } = rows.view;
   return model.explain(
-    { matrix: matrixOf(rows, rows.columns), expectation: rows.expectation, lead: rows.lead },
-    rows.view.parts,
+    {
+      matrix: matrixOf(rows, model.featureNames),
+      expectation: rows.expectation,
+      lead: rows.lead,
+    },
+    model.featureNames.map((name) => parts[columns.indexOf(name)]!),
   );
 }
 

@@ -5,6 +5,7 @@ export {
   type ServingModel,
   trainCandidate,
 } from "./candidate.ts";
+export type { ClassicalTable } from "./classical.ts";
 export {
   type DirectForecaster,
   explain,

@@ -46,7 +46,10 @@ export async function entityNames(connection: Connection): Promise<Map<number, s
 export async function judge(
   connection: Connection,
   set: OutcomeRows,
-  options: { before: number; forecasts: readonly { name: string; forecast: Forecast }[] },
+  options: {
+    before: number;
+    forecasts: readonly { name: string; kind?: ModelScores["kind"]; forecast: Forecast }[];
+  },
 ): Promise<ScoreTable> {
   const notes: string[] = [];
   const keep: number[] = [];
@@ -84,10 +87,10 @@ export async function judge(
     point: filled(set.naive[name]!, name),
     ...(name === "median-8-weeks" ? { low: pick(set.naiveLow), high: pick(set.naiveHigh) } : {}),
   }));
-  for (const { name, forecast } of options.forecasts) {
+  for (const { name, kind = "trained", forecast } of options.forecasts) {
     models.push({
       name,
-      kind: "trained",
+      kind,
       point: pick(forecast.point),
       low: pick(forecast.quantiles[0]!),
       high: pick(forecast.quantiles[2]!),

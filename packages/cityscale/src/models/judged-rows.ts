@@ -59,3 +59,34 @@ export function joinJudged(parts: readonly JudgedRows[]): JudgedRows {
     })),
   };
 }
+
+/** The rows at the indices given, in that order. */
+export function pickRows({ set, forecasts }: JudgedRows, keep: readonly number[]): JudgedRows {
+  const pick = <T extends Float64Array | Int32Array | Float32Array | Uint8Array>(values: T): T => {
+    const out = new (values.constructor as new (length: number) => T)(keep.length);
+    for (let i = 0; i < keep.length; i++) out[i] = values[keep[i]!]!;
+    return out;
+  };
+  return {
+    set: {
+      view: set.view,
+      rows: keep.length,
+      entity: pick(set.entity),
+      origin: pick(set.origin),
+      lead: pick(set.lead),
+      step: pick(set.step),
+      target: pick(set.target),
+      dead: pick(set.dead),
+      expectation: pick(set.expectation),
+      naive: Object.fromEntries(Object.entries(set.naive).map(([name, values]) => [name, pick(values)])),
+      naiveLow: pick(set.naiveLow),
+      naiveHigh: pick(set.naiveHigh),
+      weatherIssued: pick(set.weatherIssued),
+      weatherIssuedAt: pick(set.weatherIssuedAt),
+    },
+    forecasts: forecasts.map(({ point, quantiles }) => ({
+      point: pick(point),
+      quantiles: quantiles.map((values) => pick(values)),
+    })),
+  };
+}

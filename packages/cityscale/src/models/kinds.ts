@@ -1,6 +1,7 @@
 import type { MemberSpec } from "@cityscale/forecast";
-import type { ModelKindName, Target } from "../domain/index.ts";
+import { type MemberKindName, type ModelKindName, memberKinds, type Target } from "../domain/index.ts";
 import type { FeatureView } from "../features/index.ts";
+import { effectTerms } from "./effects.ts";
 
 /** How much goes into a training; what a target declares is meant for a training every week beside a server. */
 export interface Effort {
@@ -46,6 +47,22 @@ export const quantileRows = 300_000;
 /** Penalty of ridge regressions on standardised columns, in rows of mean weight. */
 const ridgeAlpha = 30;
 
+/** Weights that did best on windows before those that are reported. */
+const blends: Record<"near" | "far", Partial<Record<MemberKindName, number>>> = {
+  near: { trees: 0.45, network: 0.55 },
+  far: { trees: 0.45, effects: 0.2, network: 0.35 },
+};
+
+/** Days after which a row weighs half as much, where nothing else tells how things stand; a blend has several. */
+const halfLives = [60, 30, 120] as const;
+
+/**
+ * Whether the horizon lies so far beyond the newest counts that the past of a target's own slot says less than what
+ * is known of the target itself. Days have few slots of their own: two weeks of them are not far.
+ */
+export const isFar = ({ slotsPerDay, maxWeeksAhead }: FeatureView): boolean =>
+  slotsPerDay > 1 && maxWeeksAhead > 2;
+
 /** The models that make up one kind, for a view. */
 export function membersOf(
   kind: ModelKindName,
@@ -53,34 +70,67 @@ export function membersOf(
   view: FeatureView,
   effort: Effort,
 ): MemberSpec[] {
-  const { seed, blend } = target.training;
+  const { seed } = target.training;
+  if (kind === "blend") {
+    const blend = target.training.blend ?? blends[isFar(view) ? "far" : "near"];
+    return memberKinds.flatMap((part) => {
+      const share = blend[part] ?? 0;
+      return share === 0
+        ? []
+        : membersOf(part, target, view, effort).map((spec) => ({ ...spec, weight: spec.weight * share }));
+    });
+  }
+  return isFar(view) ? farMembers(kind, seed, view, effort) : nearMembers(kind, seed, view, effort);
+}
+
+function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): MemberSpec[] {
   const columns = view.smooth;
   if (kind === "trees") return [{ kind, weight: 1, seed }];
-  if (kind === "network") {
-    return Array.from({ length: effort.networks }, (_, i) => ({
+  if (kind === "effects") return [{ kind, weight: 1, seed, effects: effectTerms(view) }];
+  if (kind === "network") return networks(effort, (i) => ({ seed: seed + i, columns }));
+  // Its regressions are one entity's each.
+  const own = (names: readonly string[]) => names.filter((name) => name !== "entity");
+  const { names, categorical } = columns;
+  return [
+    {
       kind,
-      weight: 1 / effort.networks,
+      weight: 1,
+      by: "entity",
+      alpha: ridgeAlpha,
+      columns: { names: own(names), categorical: own(categorical) },
+    },
+  ];
+}
+
+function farMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): MemberSpec[] {
+  const effects = effectTerms(view);
+  const [usual] = halfLives;
+  if (kind === "trees") {
+    return halfLives.map((halfLifeDays) => ({ kind, weight: 1 / halfLives.length, seed, halfLifeDays }));
+  }
+  if (kind === "effects") return [{ kind, weight: 1, seed, halfLifeDays: usual, effects }];
+  const timeless = (names: readonly string[]) => names.filter((name) => view.timeless.includes(name));
+  const columns = { names: timeless(view.smooth.names), categorical: timeless(view.smooth.categorical) };
+  if (kind === "network") {
+    return networks(effort, (i) => ({
       seed: seed + i,
       columns,
+      halfLifeDays: i === 2 ? halfLives[2] : usual,
+      effects,
+      network: { epochs: 6, dropout: i === 0 ? 0.15 : 0.3 },
     }));
   }
-  if (kind === "ridge") {
-    // Its regressions are one entity's each.
-    const own = (names: readonly string[]) => names.filter((name) => name !== "entity");
-    return [
-      {
-        kind,
-        weight: 1,
-        by: "entity",
-        alpha: ridgeAlpha,
-        columns: { names: own(columns.names), categorical: own(columns.categorical) },
-      },
-    ];
-  }
-  return (["trees", "network", "ridge"] as const).flatMap((part) => {
-    const share = blend[part] ?? 0;
-    return share === 0
-      ? []
-      : membersOf(part, target, view, effort).map((spec) => ({ ...spec, weight: spec.weight * share }));
-  });
+  // A regression of one entity and hour alone, over all that does not depend on the origin.
+  return nearMembers(kind, seed, { ...view, smooth: columns }, effort).map((spec) => ({
+    ...spec,
+    halfLifeDays: usual,
+  }));
 }
+
+type NetworkSpec = MemberSpec & { kind: "network" };
+
+const networks = (
+  { networks: count }: Effort,
+  spec: (i: number) => Omit<NetworkSpec, "kind" | "weight">,
+): MemberSpec[] =>
+  Array.from({ length: count }, (_, i) => ({ kind: "network", weight: 1 / count, ...spec(i) }));

@@ -78,6 +78,11 @@ export function thinOrigins(origins: Origins, most: number): Origins {
   };
 }
 
+/** The first day's leads alone: of origins a day apart, each step once. */
+export function firstDay(origins: Origins, slotsPerDay: number): Origins {
+  return { at: origins.at, leads: origins.leads.map((leads) => Math.min(leads, slotsPerDay)) };
+}
+
 /** Origins strictly before an instant. */
 export function originsBefore(origins: Origins, before: number): Origins {
   const count = origins.at.findIndex((at) => at >= before);

@@ -93,7 +93,7 @@ describe("backtest", () => {
   }, 60_000);
 
   test.each([
-    [["--kind", "forest"], /one of trees, network, ridge, blend/],
+    [["--kind", "forest"], /one of trees, network, ridge, effects, blend/],
     [["--fast", "--kind", "network"], /trees alone/],
     [["--from", "2015-02-30"], /date that exists/],
     [["--to", "2015-06-01"], /before --from/],
