@@ -1,3 +1,12 @@
+export {
+  type Annotation,
+  type AnnotationFilter,
+  annotate,
+  endAnnotations,
+  type FoundKind,
+  foundKinds,
+  listAnnotations,
+} from "./annotations.ts";
 export { Connection, type Engine, literal, type NumberColumns, openEngine } from "./duckdb.ts";
 export { type AppendReport, Lake, type LakeOptions, type SourceState } from "./lake.ts";
 export { addReports, type MergeReport } from "./merge.ts";

@@ -333,15 +333,11 @@ const cityFile = "city file";
 async function declareMasks(connection: Connection, city: City): Promise<void> {
   await connection.run("DELETE FROM annotations WHERE author = ?", [cityFile]);
   for (const mask of masksOf(city)) {
-    await connection.run("INSERT INTO annotations VALUES ('mask', ?, ?, ?, ?, ?, ?, ?)", [
-      mask.measure,
-      mask.entity,
-      big(mask.from),
-      big(mask.until),
-      big(mask.knownAt),
-      mask.reason,
-      cityFile,
-    ]);
+    await connection.run(
+      `INSERT INTO annotations (kind, measure, entity, from_at, until_at, known_at, reason, author)
+       VALUES ('mask', ?, ?, ?, ?, ?, ?, ?)`,
+      [mask.measure, mask.entity, big(mask.from), big(mask.until), big(mask.knownAt), mask.reason, cityFile],
+    );
   }
 }
 

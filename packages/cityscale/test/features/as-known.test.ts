@@ -1,8 +1,14 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type City, type CityDeclaration, parseDuration } from "../../src/domain/index.ts";
+import {
+  type City,
+  type CityDeclaration,
+  localDay,
+  parseDuration,
+  startOfLocalDay,
+} from "../../src/domain/index.ts";
 import { buildFeatures, createView, type FeatureRequest, type FeatureSet } from "../../src/features/index.ts";
-import type { Connection } from "../../src/lake/index.ts";
+import { annotate, type Connection, endAnnotations, type Lake } from "../../src/lake/index.ts";
 import { leadsOf } from "../../src/models/index.ts";
 import { dayMs, hourMs, openLake, poll, randomOf, smallCity } from "../lake/support.ts";
 import { differences, numbersOf, rowsOf } from "./compare.ts";
@@ -40,9 +46,49 @@ function ask(
   return buildFeatures(connection, city, createView(city, target, lagMs), request);
 }
 
+/** Now and then calls a day of an entity half loaded, as its values stand, and takes that back of another. */
+async function judgeDays(lake: Lake, city: City, now: number, random: () => number): Promise<void> {
+  const pick = (from: readonly string[]) => from[Math.floor(random() * from.length)]!;
+  const day = localDay(city.timeZone, now) - 1 - Math.floor(random() * 20);
+  const at = {
+    fromAt: startOfLocalDay(city.timeZone, day),
+    untilAt: startOfLocalDay(city.timeZone, day + 1),
+  };
+  const about = { target: "walkers", entity: pick(["a", "b", "c", "d"]), ...at };
+  await lake.write(async (connection) => {
+    const cells = await connection.first<{ n: number; judged: number }>(
+      `SELECT count(*) AS n, count(h.t) AS judged
+       FROM clean_observations o JOIN entities n USING (e) JOIN steps s USING (t)
+         LEFT JOIN half_loaded h ON h.e = o.e AND h.t = o.t AND h.known_at >= o.known_at
+       WHERE n.entity = ? AND s.start_at >= ${at.fromAt} AND s.start_at < ${at.untilAt}`,
+      [about.entity],
+    );
+    if (cells!.n > 0 && cells!.judged === 0) {
+      const more = {
+        value: null,
+        expected: null,
+        score: null,
+        reason: "half",
+        author: "test",
+        knownTo: null,
+      };
+      await annotate(connection, {
+        kind: "half-loaded",
+        measure: "walkers",
+        ...about,
+        ...more,
+        knownAt: now,
+      });
+    }
+    const other = { target: "walkers", entity: pick(["a", "b", "c", "d"]), kinds: ["half-loaded"] as const };
+    await endAnnotations(connection, { ...other, fromAt: now - 9 * dayMs, untilAt: now - 5 * dayMs }, now);
+  });
+}
+
 /** Feeds a lake read by read and asks it now and then, as a lake that ends there would be asked. */
 async function live(place: Partial<CityDeclaration>, seed: number, origins = 3) {
   const random = randomOf(seed);
+  const judging = randomOf(seed + 1);
   const city = smallCity({
     measures: {
       walkers: { kind: "flow", from: "counts", contract: { stuckZeros: place.step === "1d" ? "3d" : "6h" } },
@@ -72,6 +118,7 @@ async function live(place: Partial<CityDeclaration>, seed: number, origins = 3) 
     clock.set(at);
     await poll(lake, "counts", counts);
     await poll(lake, "weather", weather);
+    for (let i = 0; i < 3; i++) await judgeDays(lake, city, clock.now(), judging);
     if (!asked.has(number)) continue;
     // At the moment of the read, and at any later moment before the next one.
     const origin = seen.length === 0 ? at : at + random() * ((polls[number + 1]?.at ?? at + dayMs) - at - 1);
