@@ -4,7 +4,7 @@ import type { AuditLog, Clock, Config, Log, Metrics } from "../core/index.ts";
 import type { City, Source, Target } from "../domain/index.ts";
 import { type OnlineStore, openOnlineStore } from "../features/index.ts";
 import { Lake } from "../lake/index.ts";
-import { outcomeTables } from "../monitoring/index.ts";
+import { anomalyTables, outcomeTables } from "../monitoring/index.ts";
 import { type CityParts, lagOf, type Partitions } from "../pipeline/index.ts";
 import type { Registry } from "../registry/index.ts";
 import { createChampions, ForecastServer } from "../serving/index.ts";
@@ -114,7 +114,7 @@ export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
       lagMs: (target: Target) => lagOf({ city, lagMs }, target),
     });
     await server.open();
-    await lake.define(outcomeTables);
+    await lake.define(outcomeTables + anomalyTables);
     const parts: CityParts = {
       city,
       lake,

@@ -51,6 +51,11 @@ export function createMetrics({ processMetrics = false }: { processMetrics?: boo
       "target",
       "score",
     ]),
+    openAnomalies: gauge(
+      "open_anomalies",
+      "Days held back, level shifts that last, and odd days of the last week.",
+      ["city", "target", "kind"],
+    ),
     httpDuration: histogram(
       "http_request_duration_seconds",
       "Time to answer, by route and status.",

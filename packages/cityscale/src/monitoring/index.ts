@@ -1,2 +1,11 @@
+export {
+  type AnomalyReport,
+  anomalyTables,
+  findAnomalies,
+  judgedAnomalies,
+  openAnomalies,
+} from "./anomalies.ts";
+export { type DaySums, daySums, type ForecastRelation } from "./day-sums.ts";
+export { type DayKind, type JudgedDays, judgeDays, windowDays } from "./judge-days.ts";
 export { type LiveScore, liveScores, outcomeTables, scoreDays, settleAfterMs } from "./outcomes.ts";
 export { type MeasureHealth, type QualityReport, qualityReport } from "./quality.ts";

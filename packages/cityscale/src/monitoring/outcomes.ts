@@ -26,7 +26,7 @@ export const outcomeTables = `
 export const settleAfterMs = 3 * 86_400_000;
 
 /** A forecast made later than this after its origin was made in hindsight (a backfill): no live score. */
-const liveWithinMs = 6 * 3_600_000;
+export const liveWithinMs = 6 * 3_600_000;
 
 /**
  * Joins forecasts to what came true on the given local days and writes their live scores anew; repeatable.

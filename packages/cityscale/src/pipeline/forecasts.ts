@@ -1,7 +1,7 @@
 import { parseDuration, startOfLocalDay, type Target } from "../domain/index.ts";
-import { literal } from "../lake/index.ts";
+import { foundKinds, literal } from "../lake/index.ts";
 import { scheduledOrigins } from "../models/index.ts";
-import { liveScores, scoreDays, settleAfterMs } from "../monitoring/index.ts";
+import { findAnomalies, liveScores, openAnomalies, scoreDays, settleAfterMs } from "../monitoring/index.ts";
 import type { Batch } from "../serving/index.ts";
 import type { CityParts, Progress } from "./parts.ts";
 
@@ -54,7 +54,10 @@ export async function backfillForecasts(
   return origins.length;
 }
 
-/** Joins what came true to its forecasts, for every local day that is not settled yet or was touched since. */
+/**
+ * Joins what came true to its forecasts: judges new days, annotating the odd ones, and scores every local day that is
+ * not settled yet or was touched since. What is annotated as half loaded is no outcome.
+ */
 export async function outcomes(
   parts: CityParts,
   target: Target,
@@ -62,6 +65,7 @@ export async function outcomes(
   range?: { from: number; to: number },
 ): Promise<{ days: number; rows: number }> {
   const { city, lake, partitions } = parts;
+  await judge(parts, target);
   const now = parts.clock.now();
   const fresh = new Set(
     (
@@ -105,4 +109,21 @@ export async function outcomes(
     parts.metrics.naiveLiveScore.set({ city: city.id, target: target.name, score: "wape" }, newest.naiveWape);
   progress.heartbeat(1, `${days.length} days scored`);
   return { days: days.length, rows };
+}
+
+async function judge(parts: CityParts, target: Target): Promise<void> {
+  const { city, lake, log, metrics, partitions } = parts;
+  const report = await findAnomalies(lake, city, target, parts.clock);
+  for (const day of report.touched) {
+    const [from, to] = [startOfLocalDay(city.timeZone, day), startOfLocalDay(city.timeZone, day + 1)];
+    await partitions.touch(city.id, "outcomes", from, to);
+  }
+  for (const { kind, entity, reason } of report.found) {
+    log.warn({ city: city.id, target: target.name, entity, kind, reason }, "a day out of the ordinary");
+  }
+  const open = await lake.read((connection) => openAnomalies(connection, target, parts.clock.now()));
+  for (const kind of foundKinds) {
+    const count = open.filter((annotation) => annotation.kind === kind).length;
+    metrics.openAnomalies.set({ city: city.id, target: target.name, kind }, count);
+  }
 }
