@@ -38,8 +38,25 @@ export const backtestSchema = z.strictObject({
   totalSeconds: z.number().min(0).describe("reading the data included"),
   peakRssMb: z.number().min(0),
   weather: z.enum(["issued", "observed", "none"]),
+  blend: z
+    .strictObject({ weights: z.record(z.string(), z.number()), windows: z.int() })
+    .optional()
+    .describe("of a comparison: the blend that was found on these very rows"),
   notes: z.array(z.string()),
   models: z.array(modelSchema),
+  classical: z
+    .strictObject({
+      stride: z.int().min(1).describe("every so many-th origin"),
+      origins: z.int().min(0),
+      rows: z.int().min(0),
+      entities: z.int().min(0),
+      notes: z.array(z.string()),
+      models: z
+        .array(modelSchema)
+        .describe("all models and the classical ones, on the rows of these origins"),
+    })
+    .optional()
+    .describe("with --classical"),
 });
 
 export type BacktestReport = z.output<typeof backtestSchema>;

@@ -6,12 +6,20 @@ import { atomicWrite, CityScaleError, type Config, createLog } from "../core/ind
 import {
   type City,
   dayOfDate,
+  type MemberKindName,
   type ModelKindName,
+  memberKinds,
   modelKinds,
   parseDuration,
   type Target,
 } from "../domain/index.ts";
-import { type BacktestOptions, backtest, type ModelScores } from "../models/index.ts";
+import {
+  type BacktestOptions,
+  backtest,
+  type ClassicalTable,
+  type FoundBlend,
+  type ModelScores,
+} from "../models/index.ts";
 import type { BacktestReport } from "./backtest-schema.ts";
 import { UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -32,6 +40,8 @@ export interface BacktestFlags {
   readonly weather: boolean;
   readonly fast?: boolean;
   readonly kind?: string;
+  /** Of a comparison: kinds, separated by commas. */
+  readonly kinds?: string;
   readonly classical?: boolean;
   /** A file, or `-` for standard output. */
   readonly json?: string;
@@ -64,6 +74,8 @@ export async function runBacktest(
     ...(flags.entities === undefined ? {} : { entities: await entityList(flags.entities) }),
     weather: flags.weather,
     kind: kindOf(flags),
+    ...(flags.kinds === undefined ? {} : { compare: kindList(flags.kinds) }),
+    ...(flags.classical ? { classical: true } : {}),
     threads: config.threads,
     signal,
   };
@@ -113,17 +125,15 @@ export async function runBacktest(
         totalSeconds: Number(((performance.now() - began) / 1000).toFixed(2)),
         peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
         weather: result.weather,
+        ...(result.blend ? { blend: { ...result.blend, weights: { ...result.blend.weights } } } : {}),
         notes: [
           ...scratch.notes,
           ...result.notes,
-          ...(flags.classical ? ["no classical model kinds are installed: --classical adds none"] : []),
+          ...(result.blend ? [blendNote(result.blend)] : []),
           ...missingScores(result.models),
         ],
-        models: result.models.map((model) => ({
-          ...model,
-          byLead: [...model.byLead],
-          byEntity: [...model.byEntity],
-        })),
+        models: result.models.map(asReported),
+        ...(result.classical ? { classical: classicalReport(result.classical) } : {}),
       };
       await write(report, flags.json, io);
     } finally {
@@ -132,6 +142,20 @@ export async function runBacktest(
   } finally {
     progress.close();
   }
+}
+
+const asReported = (model: ModelScores) => ({
+  ...model,
+  byLead: [...model.byLead],
+  byEntity: [...model.byEntity],
+});
+
+function classicalReport(table: ClassicalTable): NonNullable<BacktestReport["classical"]> {
+  return {
+    ...table,
+    notes: [...table.notes, ...missingScores(table.models)],
+    models: table.models.map(asReported),
+  };
 }
 
 async function write(report: BacktestReport, file: string | undefined, io: Io): Promise<void> {
@@ -145,8 +169,26 @@ async function write(report: BacktestReport, file: string | undefined, io: Io): 
   }
   io.out(`
 ${report.city} ${report.target}, origins every ${report.every} from ${report.from} to ${report.to}, ${report.horizon} ahead
-${scoreTable(report)}  ${report.totalSeconds} s in all, ${report.trainSeconds} s of them training; at most ${report.peakRssMb} MB resident
+${scoreTable(report)}${classicalText(report)}  ${report.totalSeconds} s in all, ${report.trainSeconds} s of them training; at most ${report.peakRssMb} MB resident
 `);
+}
+
+function classicalText({ classical, weather }: BacktestReport): string {
+  if (!classical) return "";
+  return `
+on every ${classical.stride}th origin
+${scoreTable({ ...classical, weather })}
+`;
+}
+
+/** What a comparison suggests to declare, and what it does not say. */
+function blendNote({ weights, windows }: FoundBlend): string {
+  const parts = Object.entries(weights).filter(([, weight]) => weight >= 0.005);
+  const declared =
+    parts.length === 1
+      ? `kind: "${parts[0]![0]}"`
+      : `kind: "blend", blend: { ${parts.map(([kind, weight]) => `${kind}: ${weight}`).join(", ")} }`;
+  return `blend: weights with the smallest loss in the worst of ${windows} parts of these very rows, so its score flatters it; declare training: { ${declared} } and backtest a later period`;
 }
 
 /** Why scores are null: the contract wants the reason beside them. */
@@ -180,6 +222,16 @@ function kindOf({ kind, fast }: BacktestFlags): ModelKindName {
   if (!known) throw new UsageError(`--kind ${kind}: write one of ${modelKinds.join(", ")}`);
   if (fast && known !== "trees") throw new UsageError(`--fast trains trees alone, and --kind says ${kind}`);
   return known;
+}
+
+/** Kinds separated by commas. Throws UsageError. */
+function kindList(text: string): MemberKindName[] {
+  const kinds = text.split(",").map((part) => {
+    const known = memberKinds.find((name) => name === part.trim());
+    if (!known) throw new UsageError(`--kinds ${text}: write some of ${memberKinds.join(",")}`);
+    return known;
+  });
+  return [...new Set(kinds)];
 }
 
 /** A local date that exists. Throws UsageError. */

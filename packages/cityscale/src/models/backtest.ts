@@ -3,6 +3,7 @@ import { CityScaleError } from "../core/index.ts";
 import {
   type City,
   dayOfDate,
+  type MemberKindName,
   type ModelKindName,
   parseDuration,
   startOfLocalDay,
@@ -11,6 +12,7 @@ import {
 import { buildFeatures, createView, type FeatureSet, type WeatherMode } from "../features/index.ts";
 import { type Connection, literal } from "../lake/index.ts";
 import { type ClassicalTable, judgeClassical } from "./classical.ts";
+import { bestBlend, comparison, type FoundBlend } from "./compare.ts";
 import { fitForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
 import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
@@ -42,11 +44,15 @@ export interface BacktestOptions {
   readonly weather: boolean;
   /** What is trained; a blend's kinds stand beside it. */
   readonly kind: ModelKindName;
+  /** Every one of these, and the blend of them that is best on these very rows, in place of `kind`. */
+  readonly compare?: readonly MemberKindName[];
   /** Models of single series too, on every 14th origin. */
   readonly classical?: boolean;
   readonly threads: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (message: string, share: number) => void;
+  /** Told every forecast before it is scored; the first of the models is the one judged. */
+  readonly onForecasts?: (rows: JudgedRows) => void;
 }
 
 export interface BacktestResult extends Omit<ScoreTable, "bestNaive" | "gain"> {
@@ -57,6 +63,8 @@ export interface BacktestResult extends Omit<ScoreTable, "bestNaive" | "gain"> {
   readonly every: string;
   readonly horizon: string;
   readonly trainSeconds: number;
+  /** Of a comparison: the weights of the blend that was found. */
+  readonly blend?: FoundBlend;
   readonly classical?: ClassicalTable;
 }
 
@@ -68,6 +76,8 @@ export interface BacktestResult extends Omit<ScoreTable, "bestNaive" | "gain"> {
 export async function backtest(connection: Connection, options: BacktestOptions): Promise<BacktestResult> {
   const { city, target, lagMs } = options;
   const progress = options.onProgress ?? (() => undefined);
+  const compared = options.compare ? comparison(options.compare, target) : undefined;
+  const kind = compared ? "blend" : options.kind;
   const fromDay = dayOfDate(options.from);
   const toDay = dayOfDate(options.to);
   if (toDay < fromDay)
@@ -109,9 +119,8 @@ export async function backtest(connection: Connection, options: BacktestOptions)
     const began = performance.now();
     const at = (share: number) => (n + share) / segments.length;
     progress(`training on what was known by ${new Date(cut).toISOString()}`, at(0));
-    const model = await train(connection, { ...options, cut, trainable, view, request }, (share) =>
-      progress("training", at(0.1 + 0.7 * share)),
-    );
+    const order = { ...options, kind, target: compared ?? target, cut, trainable, view, request };
+    const model = await train(connection, order, (share) => progress("training", at(0.1 + 0.7 * share)));
     trainSeconds += (performance.now() - began) / 1000;
     progress("forecasting", at(0.85));
     const set = await buildFeatures(connection, city, view, {
@@ -122,15 +131,21 @@ export async function backtest(connection: Connection, options: BacktestOptions)
       onlyWithTarget: false,
       targetsKnownBy: end + lagMs,
     });
-    const kinds = model.kinds.length > 1 ? model.kinds : [];
-    names = [options.kind, ...kinds];
-    parts.push(forecastRows(dropAfter(city, set, end), [model, ...kinds.map((kind) => model.only(kind))]));
+    const kinds = compared || model.kinds.length > 1 ? model.kinds : [];
+    const alone = kinds.map((member) => model.only(member));
+    names = compared ? [...kinds] : [kind, ...kinds];
+    parts.push(forecastRows(dropAfter(city, set, end), compared ? alone : [model, ...alone]));
   }
   const merged = joinJudged(parts);
+  options.onForecasts?.(merged);
   progress("scoring", 0.89);
+  const found = compared && bestBlend(merged, names, target);
   const table = await judge(connection, merged.set, {
     before: origins.at[0]!,
-    forecasts: merged.forecasts.map((forecast, i) => ({ name: names[i]!, forecast })),
+    forecasts: [
+      ...merged.forecasts.map((forecast, i) => ({ name: names[i]!, forecast })),
+      ...(found ? [{ name: "blend", kind: "blend" as const, forecast: found.forecast }] : []),
+    ],
   });
   const { bestNaive: _bestNaive, gain: _gain, ...scores } = table;
   const classical = options.classical
@@ -150,6 +165,7 @@ export async function backtest(connection: Connection, options: BacktestOptions)
     every: options.every,
     horizon: options.horizon,
     trainSeconds: Number(trainSeconds.toFixed(2)),
+    ...(found ? { blend: found.blend } : {}),
     ...scores,
     ...(classical ? { classical } : {}),
   };

@@ -36,7 +36,7 @@ export interface Forecast {
 const maxBin = 63;
 
 /** Share of the training origins whose weather is hidden, so that a model knows what to do without it. */
-const blindShare = 0.12;
+const blindShare = 0.06;
 
 /** Fits a model of a kind to a training set. The weather columns of some of its rows are blanked in place. */
 export async function fitForecaster(set: FeatureSet, options: FitOptions): Promise<DirectForecaster> {

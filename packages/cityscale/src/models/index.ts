@@ -6,6 +6,7 @@ export {
   trainCandidate,
 } from "./candidate.ts";
 export type { ClassicalTable } from "./classical.ts";
+export type { FoundBlend } from "./compare.ts";
 export {
   type DirectForecaster,
   explain,
@@ -15,6 +16,7 @@ export {
   quantileLevels,
 } from "./forecaster.ts";
 export { entityNames, judge, type ScoreTable } from "./judge.ts";
+export type { JudgedRows } from "./judged-rows.ts";
 export { leadsOf, scheduledOrigins } from "./origins.ts";
 export type { ModelScores } from "./scores.ts";
 export { type Trained, trainInProcess } from "./trainer.ts";

@@ -92,6 +92,37 @@ describe("backtest", () => {
     expect(report.rows).toBe(2 * 7 * 24);
   }, 60_000);
 
+  test("a comparison trains every kind asked for once, and finds their blend on the rows it says", async () => {
+    const { code, out } = await inProcess(
+      "compare",
+      ...first.slice(1),
+      "--kinds",
+      "trees,ridge",
+      "--no-weather",
+      "--json",
+      "-",
+    );
+    expect(code).toBe(0);
+    const report = backtestSchema.parse(JSON.parse(out));
+    expect(report.models.slice(3).map(({ name, kind }) => [name, kind])).toEqual([
+      ["trees", "trained"],
+      ["ridge", "trained"],
+      ["blend", "blend"],
+    ]);
+    const { weights } = report.blend!;
+    expect(Object.keys(weights)).toEqual(["trees", "ridge"]);
+    expect(weights["trees"]! + weights["ridge"]!).toBeCloseTo(1, 2);
+    const wape = new Map(report.models.map((model) => [model.name, model.wape!]));
+    expect(wape.get("blend")!).toBeLessThan(1.02 * Math.min(wape.get("trees")!, wape.get("ridge")!));
+    expect(report.notes.join("\n")).toContain("its score flatters it");
+  }, 60_000);
+
+  test("kinds of a comparison that are none are wrong use", async () => {
+    const { code, err } = await inProcess("compare", ...first.slice(1), "--kinds", "trees,blend");
+    expect(code).toBe(2);
+    expect(err).toMatch(/some of trees,network,ridge,effects/);
+  });
+
   test.each([
     [["--kind", "forest"], /one of trees, network, ridge, effects, blend/],
     [["--fast", "--kind", "network"], /trees alone/],

@@ -6,33 +6,58 @@ import { listenForStop } from "../signals.ts";
 
 export function addBacktest(program: Command, add: Add, io: Io): void {
   add(
-    program
-      .command("backtest")
-      .description("train on what was known before a date, forecast from then on, and score what came true")
-      .argument("<city>", "a city's id or file")
-      .requiredOption("--data <root>", "folder with the data, one folder per city")
-      .requiredOption("--from <date>", "first local date of the origins, e.g. 2016-01-01")
-      .requiredOption("--to <date>", "last local date")
-      .option("--target <name>", "what to forecast; the city's first target when left out")
-      .option("--every <duration>", "time between origins; 24h is the local day", "24h")
-      .option("--horizon <duration>", "how far ahead; 24h is the local day", "24h")
-      .option("--entities <file>", "only these entities: one id a line")
-      .option("--refit <duration>", "fit anew after this time, e.g. 28d, or never", "never")
-      .option("--lag <duration>", "when counts are known after their step: a duration, or declared", "0h")
-      .option("--no-weather", "forecast without weather")
-      .option("--kind <name>", "what is trained: trees, network, ridge, or a blend of them (the default)")
+    withPeriod(
+      program
+        .command("backtest")
+        .description(
+          "train on what was known before a date, forecast from then on, and score what came true",
+        ),
+    )
+      .option("--kind <name>", "what is trained: trees, network, ridge, effects, or a blend (the default)")
       .option("--fast", "trees alone: faster, a little worse")
-      .option("--classical", "classical models beside the trees, where their kinds are installed")
-      .option("--json <file>", "write the result as JSON to a file; - writes it to standard output"),
+      .option(
+        "--classical",
+        "classical models too, on every 14th origin: beside all others on the same rows",
+      ),
     [
       "cityscale backtest melbourne-pedestrians --data ../shared/data --from 2016-01-01 --to 2016-06-30",
       "cityscale backtest paris-bikes --data ../shared/data --from 2021-07-10 --to 2021-08-09 --fast --json -",
     ],
-    async ([city], flags: BacktestFlags) => {
-      const { runBacktest } = await import("../backtest.ts");
-      using stop = listenForStop();
-      await runBacktest(city!, flags, configOf(io, { logLevel: quietly(io) }), io, stop.signal);
-      return undefined;
-    },
+    (args, flags: BacktestFlags) => run(args, flags, io),
   );
+  add(
+    withPeriod(
+      program
+        .command("compare")
+        .description("train every kind of model once and score them on the same rows, and find their blend"),
+    ).option("--kinds <list>", "kinds, separated by commas", "trees,network,ridge,effects"),
+    [
+      "cityscale compare melbourne-pedestrians --data ../shared/data --from 2015-10-01 --to 2015-12-31",
+      "cityscale compare paris-bikes --data ../shared/data --from 2021-06-01 --to 2021-07-09 --kinds trees,network",
+    ],
+    (args, flags: BacktestFlags) => run(args, flags, io),
+  );
+}
+
+/** What a command that judges on given data wants to know. */
+const withPeriod = (command: Command): Command =>
+  command
+    .argument("<city>", "a city's id or file")
+    .requiredOption("--data <root>", "folder with the data, one folder per city")
+    .requiredOption("--from <date>", "first local date of the origins, e.g. 2016-01-01")
+    .requiredOption("--to <date>", "last local date")
+    .option("--target <name>", "what to forecast; the city's first target when left out")
+    .option("--every <duration>", "time between origins; 24h is the local day", "24h")
+    .option("--horizon <duration>", "how far ahead; 24h is the local day", "24h")
+    .option("--entities <file>", "score only these entities: one id a line")
+    .option("--refit <duration>", "fit anew after this time, e.g. 28d, or never", "never")
+    .option("--lag <duration>", "when counts are known after their step: a duration, or declared", "0h")
+    .option("--no-weather", "forecast without weather")
+    .option("--json <file>", "write the result as JSON to a file; - writes it to standard output");
+
+async function run(args: readonly string[], flags: BacktestFlags, io: Io): Promise<undefined> {
+  const { runBacktest } = await import("../backtest.ts");
+  using stop = listenForStop();
+  await runBacktest(args[0]!, flags, configOf(io, { logLevel: quietly(io) }), io, stop.signal);
+  return undefined;
 }
