@@ -21,6 +21,8 @@ export interface FitOptions {
   readonly originAt: Float64Array;
   readonly kind: ModelKindName;
   readonly effort: Effort;
+  /** Quantiles too; true when left out. */
+  readonly intervals?: boolean;
   readonly threads: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: FitProgress) => void;
@@ -47,13 +49,13 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
     );
   }
   hideWeather(set);
-  const { target, effort } = options;
+  const { target, effort, intervals = true } = options;
   const far = isFar(set.view);
   const calibration = Uint8Array.from(set.origin, (o) =>
     options.originAt[o]! >= options.calibrateFrom ? 1 : 0,
   );
   const inWindow = calibration.reduce((sum, flag) => sum + flag, 0);
-  if (inWindow === 0 || inWindow === set.rows) {
+  if (intervals && (inWindow === 0 || inWindow === set.rows)) {
     throw new CityScaleError(
       "DATA_MISSING",
       "the calibration window leaves no rows on one of its sides; the history is too short",
@@ -82,8 +84,8 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
     {
       transform: { name: far ? "log" : "logRatio", offset: set.view.offset },
       objective: target.errors === "relative" ? "l2" : "l1",
-      levels: quantileLevels,
-      calibrate: effort.calibrate,
+      levels: intervals ? quantileLevels : [],
+      calibrate: intervals ? effort.calibrate : "none",
       members: membersOf(options.kind, target, set.view, effort),
       trees,
       quantileTrees: { ...trees, numIterations: Math.max(1, Math.round(effort.trees * 0.6)) },

@@ -18,5 +18,7 @@ export {
 export { entityNames, judge, type ScoreTable } from "./judge.ts";
 export type { JudgedRows } from "./judged-rows.ts";
 export { leadsOf, scheduledOrigins } from "./origins.ts";
+export type { PeriodOptions } from "./period.ts";
 export type { ModelScores } from "./scores.ts";
 export { type Trained, trainInProcess } from "./trainer.ts";
+export { type TreeTrial, type TuneResult, tuneTrees } from "./tune.ts";

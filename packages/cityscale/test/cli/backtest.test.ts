@@ -71,7 +71,7 @@ describe("backtest", () => {
       Array.from({ length: 24 }, (_, i) => i + 1),
     );
     expect(report.models[3]!.byEntity.map(({ entity }) => entity)).toEqual(["1", "3"]);
-    expect(report.notes.join("\n")).toContain("no classical model kinds are installed");
+    expect(report.classical!.models.map(({ name }) => name)).toContain("trees");
     expect(report.notes.join("\n")).toContain("weather");
     expect(report.totalSeconds).toBeGreaterThan(report.trainSeconds);
   });
@@ -115,6 +115,26 @@ describe("backtest", () => {
     const wape = new Map(report.models.map((model) => [model.name, model.wape!]));
     expect(wape.get("blend")!).toBeLessThan(1.02 * Math.min(wape.get("trees")!, wape.get("ridge")!));
     expect(report.notes.join("\n")).toContain("its score flatters it");
+  }, 60_000);
+
+  test("tuning ranks trainings by the loss of the target, beside what is declared", async () => {
+    const period = [...first.slice(1), "--no-weather"];
+    const { code, out } = await inProcess("tune", ...period, "--trials", "3", "--json");
+    expect(code).toBe(0);
+    const result = JSON.parse(out) as {
+      loss: string;
+      declared: number;
+      rows: number;
+      best: { index: number; value: number };
+      trials: { params: { trees: number; leaves: number; learningRate: number }; value: number }[];
+    };
+    expect(result.loss).toBe("wape");
+    expect(result.rows).toBe(3 * 7 * 24);
+    expect(result.trials).toHaveLength(3);
+    expect(result.best.value).toBe(Math.min(...result.trials.map(({ value }) => value)));
+    expect(result.declared).toBeLessThan(1);
+    expect(new Set(result.trials.map(({ params }) => params.trees)).size).toBeGreaterThan(1);
+    expect((await inProcess("tune", ...period, "--trials", "1")).code).toBe(2);
   }, 60_000);
 
   test("kinds of a comparison that are none are wrong use", async () => {

@@ -1,12 +1,13 @@
 import type { Command } from "commander";
 import type { BacktestFlags } from "../backtest.ts";
 import type { Io } from "../io.ts";
-import { type Add, configOf, quietly } from "../options.ts";
+import { type Add, configOf, quietly, wholeNumber } from "../options.ts";
 import { listenForStop } from "../signals.ts";
+import type { TuneFlags } from "../tune.ts";
 
 export function addBacktest(program: Command, add: Add, io: Io): void {
   add(
-    withPeriod(
+    withReport(
       program
         .command("backtest")
         .description(
@@ -26,7 +27,7 @@ export function addBacktest(program: Command, add: Add, io: Io): void {
     (args, flags: BacktestFlags) => run(args, flags, io),
   );
   add(
-    withPeriod(
+    withReport(
       program
         .command("compare")
         .description("train every kind of model once and score them on the same rows, and find their blend"),
@@ -36,6 +37,20 @@ export function addBacktest(program: Command, add: Add, io: Io): void {
       "cityscale compare paris-bikes --data ../shared/data --from 2021-06-01 --to 2021-07-09 --kinds trees,network",
     ],
     (args, flags: BacktestFlags) => run(args, flags, io),
+  );
+  add(
+    withPeriod(program.command("tune").description("search for the trees that are best on a past period"))
+      .option("--trials <n>", "trainings to try", wholeNumber("trials"), 30)
+      .option("--json", "the result as JSON"),
+    [
+      "cityscale tune melbourne-pedestrians --data ../shared/data --from 2015-10-01 --to 2015-12-31 --trials 20",
+    ],
+    async (args, flags: TuneFlags) => {
+      const { runTune } = await import("../tune.ts");
+      using stop = listenForStop();
+      await runTune(args[0]!, flags, configOf(io, { logLevel: quietly(io) }), io, stop.signal);
+      return undefined;
+    },
   );
 }
 
@@ -50,9 +65,12 @@ const withPeriod = (command: Command): Command =>
     .option("--every <duration>", "time between origins; 24h is the local day", "24h")
     .option("--horizon <duration>", "how far ahead; 24h is the local day", "24h")
     .option("--entities <file>", "score only these entities: one id a line")
-    .option("--refit <duration>", "fit anew after this time, e.g. 28d, or never", "never")
     .option("--lag <duration>", "when counts are known after their step: a duration, or declared", "0h")
-    .option("--no-weather", "forecast without weather")
+    .option("--no-weather", "forecast without weather");
+
+const withReport = (command: Command): Command =>
+  withPeriod(command)
+    .option("--refit <duration>", "fit anew after this time, e.g. 28d, or never", "never")
     .option("--json <file>", "write the result as JSON to a file; - writes it to standard output");
 
 async function run(args: readonly string[], flags: BacktestFlags, io: Io): Promise<undefined> {
