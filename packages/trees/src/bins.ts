@@ -33,29 +33,41 @@ export function cutBetween(a: number, b: number): number {
   return middle >= a && middle < b ? middle : a;
 }
 
-/** Equal-frequency bins, values with many rows in a bin of their own (after LightGBM's GreedyFindBin). */
+/** Room to find one column's bounds in, used for one after the other. */
+export interface BinScratch {
+  readonly values: Float64Array;
+  readonly counts: Int32Array;
+}
+
+/**
+ * Equal-frequency bins, values with many rows in a bin of their own (after LightGBM's GreedyFindBin).
+ *
+ * @param scratch holds the sample in `values`, which is sorted in place
+ * @param rows how many values the sample has
+ */
 export function numericMapper(
-  sample: Float64Array,
+  scratch: BinScratch,
+  rows: number,
   maxBin: number,
   minDataInBin: number,
   hasMissing: boolean,
 ): BinMapper {
-  const sorted = sample.slice().sort();
-  const n = sorted.length;
-  const values: number[] = [];
-  const counts: number[] = [];
-  for (let i = 0; i < n; ) {
+  const sorted = scratch.values.subarray(0, rows).sort();
+  let distinct = 0;
+  for (let i = 0; i < rows; ) {
     const v = sorted[i]!;
     let j = i + 1;
-    while (j < n && sorted[j] === v) j++;
-    values.push(v === 0 ? 0 : v);
-    counts.push(j - i);
+    while (j < rows && sorted[j] === v) j++;
+    scratch.counts[distinct] = j - i;
+    sorted[distinct++] = v === 0 ? 0 : v;
     i = j;
   }
+  const values = sorted.subarray(0, distinct);
+  const counts = scratch.counts.subarray(0, distinct);
   const bounds =
     values.length <= maxBin
       ? distinctBounds(values, counts, minDataInBin)
-      : greedyBounds(values, counts, n, maxBin, minDataInBin);
+      : greedyBounds(values, counts, rows, maxBin, minDataInBin);
   return {
     categorical: false,
     bins: bounds.length + 1,
@@ -67,7 +79,7 @@ export function numericMapper(
   };
 }
 
-function distinctBounds(values: number[], counts: number[], minDataInBin: number): number[] {
+function distinctBounds(values: Float64Array, counts: Int32Array, minDataInBin: number): number[] {
   const bounds: number[] = [];
   let inBin = 0;
   for (let i = 0; i + 1 < values.length; i++) {
@@ -80,8 +92,8 @@ function distinctBounds(values: number[], counts: number[], minDataInBin: number
 }
 
 function greedyBounds(
-  values: number[],
-  counts: number[],
+  values: Float64Array,
+  counts: Int32Array,
   total: number,
   maxBin: number,
   minDataInBin: number,

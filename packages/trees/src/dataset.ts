@@ -1,4 +1,11 @@
-import { type BinMapper, binColumn, categoricalMapper, isCategory, numericMapper } from "./bins.ts";
+import {
+  type BinMapper,
+  type BinScratch,
+  binColumn,
+  categoricalMapper,
+  isCategory,
+  numericMapper,
+} from "./bins.ts";
 import { check } from "./errors.ts";
 import { mix } from "./random.ts";
 import type { Column } from "./types.ts";
@@ -88,10 +95,12 @@ export class Dataset {
       categorical.add(f);
     }
     const sample = drawSample(rows, options.seed ?? 0);
+    const n = sample?.length ?? rows;
+    const scratch: BinScratch = { values: new Float64Array(n), counts: new Int32Array(n) };
     const mappers = columns.map((column, f) => {
       const mapper = categorical.has(f)
         ? mapCategories(column, maxBin)
-        : mapNumbers(column, sample, maxBin, minDataInBin);
+        : mapNumbers(column, sample, scratch, maxBin, minDataInBin);
       binColumn(mapper, column, bins.subarray(f * rows, (f + 1) * rows));
       return mapper;
     });
@@ -162,11 +171,12 @@ function drawSample(rows: number, seed: number): Int32Array | undefined {
 function mapNumbers(
   column: Column,
   sample: Int32Array | undefined,
+  scratch: BinScratch,
   maxBin: number,
   minDataInBin: number,
 ): BinMapper {
   const n = sample ? sample.length : column.length;
-  const values = new Float64Array(n);
+  const { values } = scratch;
   let kept = 0;
   for (let i = 0; i < n; i++) {
     const v = column[sample ? sample[i]! : i]!;
@@ -176,7 +186,7 @@ function mapNumbers(
   if (!hasMissing && sample && (column instanceof Float32Array || column instanceof Float64Array)) {
     for (let i = 0; i < column.length && !hasMissing; i++) hasMissing = Number.isNaN(column[i]!);
   }
-  return numericMapper(values.subarray(0, kept), maxBin, minDataInBin, hasMissing);
+  return numericMapper(scratch, kept, maxBin, minDataInBin, hasMissing);
 }
 
 function mapCategories(column: Column, maxBin: number): BinMapper {
