@@ -1,4 +1,4 @@
-import type { City, Target } from "../domain/index.ts";
+import { type City, localDay, type Target } from "../domain/index.ts";
 import type { FeatureView } from "../features/index.ts";
 import type { Connection } from "../lake/index.ts";
 import type { Forecast } from "./forecaster.ts";
@@ -62,8 +62,14 @@ export async function judgeClassical(
     rows: table.rows,
     entities: table.entities,
     models: table.models,
-    notes: [...table.notes, ...notes],
+    notes: [...table.notes, ...notes, ...oneWeekday(city, at)],
   };
+}
+
+/** Every 14th day is the same weekday, and its scores are not those of the others. */
+function oneWeekday(city: City, at: Float64Array): string[] {
+  const weekdays = new Set(Array.from(at, (origin) => (localDay(city.timeZone, origin) + 3) % 7));
+  return at.length > 1 && weekdays.size === 1 ? ["these origins all lie on one weekday"] : [];
 }
 
 /** Rows by the step that their origin lies in, which is that of lead 1. */

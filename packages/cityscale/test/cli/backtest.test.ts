@@ -71,7 +71,23 @@ describe("backtest", () => {
       Array.from({ length: 24 }, (_, i) => i + 1),
     );
     expect(report.models[3]!.byEntity.map(({ entity }) => entity)).toEqual(["1", "3"]);
-    expect(report.classical!.models.map(({ name }) => name)).toContain("trees");
+    const classical = report.classical!;
+    expect(classical).toMatchObject({ stride: 14, origins: 1, entities: 2, rows: 2 * 24 });
+    expect(classical.models.map(({ name, kind }) => `${kind} ${name}`)).toEqual([
+      "naive last-week",
+      "naive mean-4-weeks",
+      "naive median-8-weeks",
+      "trained trees",
+      "classical prophet",
+      "classical ets",
+      "classical mstl",
+    ]);
+    for (const model of classical.models) {
+      expect(model.wape).toBeGreaterThan(0);
+      expect(model.byLead.map(({ n }) => n)).toEqual(new Array(24).fill(2));
+    }
+    expect(classical.models[6]!.wape).toBeLessThan(classical.models[5]!.wape!);
+    expect(classical.models[6]!.coverage80).toBeGreaterThan(0.3);
     expect(report.notes.join("\n")).toContain("weather");
     expect(report.totalSeconds).toBeGreaterThan(report.trainSeconds);
   });
@@ -90,6 +106,27 @@ describe("backtest", () => {
     expect(report.models.slice(3).map((model) => model.name)).toEqual(["blend", "trees", "network"]);
     for (const model of report.models) expect(model.wape).toBeLessThan(1);
     expect(report.rows).toBe(2 * 7 * 24);
+  }, 60_000);
+
+  test("a horizon far beyond the newest counts is forecast by its own kinds, at every lead", async () => {
+    const { code, out } = await inProcess(
+      ...first.slice(0, 4),
+      ...["--from", "2015-06-05", "--to", "2015-06-20", "--every", "16d", "--horizon", "16d"],
+      ...["--no-weather", "--json", "-"],
+    );
+    expect(code).toBe(0);
+    const report = backtestSchema.parse(JSON.parse(out));
+    expect(report.models.slice(3).map((model) => model.name)).toEqual([
+      "blend",
+      "trees",
+      "network",
+      "effects",
+    ]);
+    expect(report.rows).toBe(3 * 16 * 24);
+    const [blend] = report.models.slice(3);
+    expect(blend!.byLead).toHaveLength(16 * 24);
+    expect(blend!.wape).toBeLessThan(report.models.find(({ name }) => name === "last-week")!.wape!);
+    expect(blend!.coverage80).toBeGreaterThan(0.6);
   }, 60_000);
 
   test("a comparison trains every kind asked for once, and finds their blend on the rows it says", async () => {
