@@ -208,7 +208,12 @@ function effectsOf(
     target[usable[k]!] = sample.label[k]!;
     weight[usable[k]!] = sample.weight[k]!;
   }
-  const model = fitCrossedRidge({ matrix: rows.matrix, target, weight }, { terms: effects });
+  // What is a number to trees may be a category to effects.
+  const categorical = [...new Set(effects.flatMap(({ cross }) => cross))];
+  const model = fitCrossedRidge(
+    { matrix: { ...rows.matrix, categorical }, target, weight },
+    { terms: effects },
+  );
   const told = model.predict(rows.matrix);
   const label = sample.label.map((value, k) => value - told[usable[k]!]!);
   const made = { model, left: { ...sample, label } };

@@ -54,12 +54,12 @@ const blend: DirectOptions["members"] = [
 
 const timeless: DirectOptions["members"] = [
   { kind: "trees", weight: 1, halfLifeDays: 60 },
-  { kind: "effects", weight: 1, halfLifeDays: 60, effects: [{ cross: ["entity"], penalty: 1 }] },
+  { kind: "effects", weight: 1, halfLifeDays: 60, effects: [{ cross: ["entity", "lead"], penalty: 1 }] },
   {
     kind: "network",
     weight: 1,
     halfLifeDays: 60,
-    effects: [{ cross: ["entity"], penalty: 1 }],
+    effects: [{ cross: ["entity", "lead"], penalty: 1 }],
     network: { hidden: [16], epochs: 20, batch: 256, learningRate: 0.01 },
   },
 ];

@@ -10,6 +10,9 @@ import { UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { Progress } from "./progress.ts";
 
+/** Of the engine that computes features, where no limit is set: there is no server beside it. */
+const engineMemory = "800MB";
+
 /** What every command that judges on given data is asked. */
 export interface PeriodFlags {
   readonly data: string;
@@ -67,7 +70,7 @@ export async function withPeriod(
       root,
       log: createLog(config.logLevel),
       threads: config.threads,
-      memoryMb: memoryMb(config.memoryLimit),
+      memoryMb: memoryMb(config.memoryLimit ?? engineMemory),
       ...(declared === null ? {} : { lagMs: declared }),
       signal,
       onProgress: (message) => progress.update("data", "reading the data", null, message),

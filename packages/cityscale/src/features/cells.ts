@@ -3,7 +3,7 @@ import { fewest } from "./tables.ts";
 import type { FeatureView } from "./view.ts";
 
 /** Places on the wall clock computed at a time: bounds the memory that window functions take. */
-const placesPerPass = 130_000;
+const placesPerPass = ({ maxWeeksAhead }: FeatureView) => Math.ceil(130_000 / maxWeeksAhead);
 
 /** Days before an origin that the longest level looks at (28 and one for clock changes). */
 const historyDays = 29;
@@ -108,7 +108,7 @@ async function buildDomain(connection: Connection, view: FeatureView): Promise<v
       SELECT l.v, l.e, count(*) * ${spd} AS places
       FROM lives l JOIN place_days p ON p.v = l.v AND p.day BETWEEN l.first_day AND l.last_day GROUP BY ALL
     )
-    SELECT CAST((sum(z.places) OVER (ORDER BY l.v, l.e) - z.places) // ${placesPerPass} AS INTEGER) AS pass, l.*
+    SELECT CAST((sum(z.places) OVER (ORDER BY l.v, l.e) - z.places) // ${placesPerPass(view)} AS INTEGER) AS pass, l.*
     FROM lives l JOIN sizes z USING (v, e)`);
 }
 

@@ -62,9 +62,9 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
     );
   }
   const trees: TreeParams = {
-    numIterations: effort.trees,
+    // A few thousand rows have no use for the trees and leaves of a million.
+    numIterations: Math.min(effort.trees, Math.max(60, Math.floor(set.rows / 100))),
     learningRate: effort.learningRate,
-    // A few thousand rows have no use for the leaves of a million.
     numLeaves: Math.min(effort.leaves, Math.max(8, Math.floor(set.rows / 1000))),
     minDataInLeaf: Math.max(5, Math.min(100, Math.floor(set.rows / 500))),
     featureFraction: 0.7,
@@ -88,7 +88,10 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
       calibrate: intervals ? effort.calibrate : "none",
       members: membersOf(options.kind, target, set.view, effort),
       trees,
-      quantileTrees: { ...trees, numIterations: Math.max(1, Math.round(effort.trees * 0.6)) },
+      quantileTrees: {
+        ...trees,
+        numIterations: Math.max(1, Math.round((trees.numIterations ?? effort.trees) * 0.6)),
+      },
       quantileRows,
       maxBin,
       seed: target.training.seed,
