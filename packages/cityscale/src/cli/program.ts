@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { CityScaleError, messageOf } from "../core/index.ts";
+import { addAnomalies } from "./commands/anomalies.ts";
 import { addAssets } from "./commands/assets.ts";
 import { addBacktest } from "./commands/backtest.ts";
 import { addBackup } from "./commands/backup.ts";
@@ -56,6 +57,7 @@ export function createProgram(io: Io, exit: (code: number) => void): Command {
   addExplain(program, add, io);
   addModels(program, add, io);
   addQuality(program, add, io);
+  addAnomalies(program, add, io);
   addLists(program, add, io);
   addKeys(program, add, io);
   addBackup(program, add, io);

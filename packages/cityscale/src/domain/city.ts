@@ -292,7 +292,15 @@ export function defineCity(declaration: CityDeclaration): City {
 
 /** The rule that a declaration means; `loaded` where days of records are loaded, and may be loaded by half. */
 export function anomalyRule(
-  { detector, threshold, faultThreshold }: ParsedTarget["anomalies"],
+  {
+    detector,
+    threshold,
+    faultThreshold,
+  }: {
+    readonly detector: DetectorName;
+    readonly threshold?: number | undefined;
+    readonly faultThreshold?: number | null | undefined;
+  },
   loaded: boolean,
 ): AnomalyRule {
   return {

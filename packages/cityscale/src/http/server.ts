@@ -6,6 +6,7 @@ import { guard } from "./auth.ts";
 import { clientError, frameworkError, handleErrors } from "./errors.ts";
 import { createExporter } from "./export.ts";
 import { describeApi } from "./openapi.ts";
+import { anomalyRoutes } from "./routes/anomalies.ts";
 import { backupRoutes } from "./routes/backups.ts";
 import { cityRoutes } from "./routes/cities.ts";
 import { forecastRoutes } from "./routes/forecasts.ts";
@@ -68,6 +69,7 @@ export async function createHttp(app: App): Promise<FastifyInstance> {
   await describeApi(http, app);
   systemRoutes(http, app);
   cityRoutes(http, app);
+  anomalyRoutes(http, app);
   const exporter = createExporter(app);
   observationRoutes(http, app, exporter);
   forecastRoutes(http, app, exporter);

@@ -89,7 +89,7 @@ export interface AnnotationFilter {
   readonly limit: number;
 }
 
-/** What monitoring has stated of a target, newest days first. */
+/** What monitoring has stated of a target, newest days first; of several statements about a day the newest. */
 export async function listAnnotations(
   connection: Connection,
   filter: AnnotationFilter,
@@ -105,7 +105,10 @@ export async function listAnnotations(
   return await connection.rows<Annotation & Record<string, never>>(
     `SELECT kind, target, measure, entity, from_at AS "fromAt", until_at AS "untilAt", known_at AS "knownAt",
        known_to AS "knownTo", value, expected, score, reason, author
-     FROM annotations WHERE ${conditions.join(" AND ")}
+     FROM (
+       FROM annotations WHERE target = $1
+       QUALIFY row_number() OVER (PARTITION BY kind, entity, from_at ORDER BY known_at DESC, known_to DESC NULLS FIRST) = 1
+     ) WHERE ${conditions.join(" AND ")}
      ORDER BY from_at DESC, entity, kind LIMIT ${Math.floor(filter.limit)}`,
     [filter.target, ...(filter.entity === undefined ? [] : [filter.entity])],
   );

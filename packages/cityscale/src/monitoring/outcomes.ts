@@ -30,7 +30,7 @@ export const liveWithinMs = 6 * 3_600_000;
 
 /**
  * Joins forecasts to what came true on the given local days and writes their live scores anew; repeatable.
- * Every forecast counts, at every lead. A dead counter's zeros are no outcome.
+ * Every forecast counts, at every lead. A dead counter's zeros are no outcome, nor is what an annotation hides.
  */
 export async function scoreDays(
   lake: Lake,
@@ -53,7 +53,7 @@ export async function scoreDays(
            o.value = 0 AND COALESCE(min(CASE WHEN o.value > 0 THEN o.t END) OVER after, max(o.t) OVER whole + 1)
              - COALESCE(max(CASE WHEN o.value > 0 THEN o.t END) OVER before, min(o.t) OVER whole - 1) - 1 >= ${stuck} AS dead
          FROM observations o JOIN steps s USING (t)
-         WHERE o.measure = ${literal(target.measure)} AND s.day BETWEEN ${first - Math.ceil(stuck / city.grid.slotsPerDay) - 1} AND ${last + 2}
+         WHERE o.measure = ${literal(target.measure)} AND o.value IS NOT NULL AND s.day BETWEEN ${first - Math.ceil(stuck / city.grid.slotsPerDay) - 1} AND ${last + 2}
          WINDOW before AS (PARTITION BY o.e ORDER BY o.t ROWS UNBOUNDED PRECEDING),
            after AS (PARTITION BY o.e ORDER BY o.t ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
            whole AS (PARTITION BY o.e)

@@ -1,5 +1,6 @@
-import { type City, parseDuration, stuckSteps } from "../domain/index.ts";
-import { type Connection, type Lake, literal } from "../lake/index.ts";
+import { type City, dateOfDay, localDay, parseDuration, stuckSteps, type Target } from "../domain/index.ts";
+import { type Annotation, type Connection, type Lake, literal } from "../lake/index.ts";
+import { openAnomalies } from "./anomalies.ts";
 
 export interface SourceHealth {
   readonly source: string;
@@ -125,6 +126,8 @@ export async function qualityReport(
         .map((run) => run.name ?? run.entity)
         .join(", ")}`,
     );
+  for (const target of Object.values(city.targets))
+    problems.push(...(await anomalyProblems(connection, city, target, now)));
   const quarantine = await quarantineCounts(connection);
   const schemaChanges = await connection.rows<{ source: string; at: number; change: string }>(
     "SELECT source, seen_at AS at, change FROM schema_changes ORDER BY seen_at DESC LIMIT 50",
@@ -206,6 +209,32 @@ async function measureHealth(
     corrected: row?.corrected ?? 0,
     late: row?.late ?? 0,
   };
+}
+
+/** Days held back and lasting shifts; single odd days are for `anomalies`: some come by chance. */
+async function anomalyProblems(
+  connection: Connection,
+  city: City,
+  target: Target,
+  now: number,
+): Promise<string[]> {
+  const open = await openAnomalies(connection, target, now);
+  const of = (kind: Annotation["kind"]) => open.filter((found) => found.kind === kind);
+  const named = (found: readonly Annotation[]) =>
+    found
+      .slice(0, 5)
+      .map(({ entity, fromAt }) => `${entity} ${dateOfDay(localDay(city.timeZone, fromAt))}`)
+      .join(", ");
+  const recent = of("half-loaded").filter(({ fromAt }) => fromAt >= now - 14 * day);
+  const shifts = of("level-shift");
+  return [
+    ...(recent.length === 0
+      ? []
+      : [
+          `${target.name}: ${recent.length} day(s) of the last two weeks look half loaded and are held back: ${named(recent)}`,
+        ]),
+    ...(shifts.length === 0 ? [] : [`${target.name}: the level has shifted: ${named(shifts)}`]),
+  ];
 }
 
 /** Runs of zeros that are long enough to be a dead counter's, longest first. */

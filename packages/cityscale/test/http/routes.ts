@@ -14,6 +14,7 @@ export const routes = [
   ["GET", "/v1/cities/{city}/forecasts.parquet", "viewer"],
   ["GET", "/v1/cities/{city}/batches", "viewer"],
   ["GET", "/v1/cities/{city}/live-scores", "viewer"],
+  ["GET", "/v1/cities/{city}/anomalies", "viewer"],
   ["GET", "/v1/cities/{city}/quality", "viewer"],
   ["GET", "/v1/cities/{city}/freshness", "viewer"],
   ["POST", "/v1/predict", "viewer"],
