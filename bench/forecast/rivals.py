@@ -116,8 +116,12 @@ def prophet(origins, horizon):
             yield pd.concat(pool.map(one_prophet, tasks, chunksize=1))
 
 
-# Steps of each series that are fitted: more hours make these no better, and take hours.
-NEWEST = {"AutoETS": 8 * 168, "MSTL": 8 * 168, "Prophet": 26 * 168} if hourly else dict.fromkeys(["AutoETS", "MSTL", "Prophet"])
+# Newest steps that each is fitted to, for every series at every origin: half a year at most of hours, else it takes hours.
+NEWEST = (
+    {"AutoETS": 8 * 168, "MSTL": 8 * 168, "Prophet": 26 * 168}
+    if hourly
+    else {"AutoETS": 3 * 365, "MSTL": 3 * 365, "Prophet": None}
+)
 rivals = {
     "mlforecast": mlforecast,
     "AutoETS": statsforecast(auto_ets, NEWEST["AutoETS"]),
