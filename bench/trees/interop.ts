@@ -57,7 +57,10 @@ const kinds: Record<string, { params: Params; label: Float64Array }> = {
   },
 };
 // As large as a model in use: contributions must hold there too.
-kinds["large"] = { params: { objective: "l2", numIterations: 300, numLeaves: 63, minDataInLeaf: 5 }, label: raw };
+kinds["large"] = {
+  params: { objective: "l2", numIterations: 300, numLeaves: 63, minDataInLeaf: 5 },
+  label: raw,
+};
 const shown = 300;
 const some = columns.map((c) => c.slice(0, shown));
 const models: Record<string, { prediction: number[]; contributions?: number[] }> = {};
