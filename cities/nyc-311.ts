@@ -72,6 +72,9 @@ export default defineCity({
     requests: {
       horizon: "14d",
       offset: 1,
+      // Fifty complaints about the air count as much as ten thousand of all sorts.
+      errors: "relative",
+      training: { kind: "blend", trees: 300, leaves: 15, learningRate: 0.04 },
       schedule: { ingest: "0 8 * * *", forecast: "30 8 * * *", review: "0 9 * * 0" },
       gates: { gain: { min: 0.02 } },
     },

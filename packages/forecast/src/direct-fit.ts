@@ -32,6 +32,11 @@ export interface QuantityRows {
   readonly target: Float64Array;
   /** Days from each row's target to the newest; read where a member forgets. */
   readonly ageDays?: Float64Array;
+  /**
+   * 1 for rows that some inputs were taken from so that trees learn to do without; a ridge regression, for which
+   * missing is the mean, would learn from them that those inputs matter less than they do, and skips them.
+   */
+  readonly partial?: Uint8Array;
   /** 1 for rows of the later calibration window (see `splits.calibrationMask`), else 0. */
   readonly calibration: Uint8Array;
 }
@@ -298,12 +303,14 @@ async function networkMember(
   return { kind: "network", weight: spec.weight, model, columns: { names, categorical } };
 }
 
+/** Its rows weigh the same but for their age: squares of a log-ratio are errors of the ratio, whatever its size. */
 function ridgeMember(
-  { matrix, lead }: QuantityRows,
+  rows: QuantityRows,
   usable: Int32Array,
   all: Sample,
   spec: MemberSpec & { kind: "ridge" },
 ): Member {
+  const { matrix, lead, partial } = rows;
   const { names, categorical } = spec.columns ?? matrix;
   const by = matrix.columns[matrix.names.indexOf(spec.by)];
   if (!by) throw new ForecastError("option", `there is no column "${spec.by}" to part a ridge by`);
@@ -311,9 +318,15 @@ function ridgeMember(
   const groups = { by: spec.by, codes, leads: lead.reduce((most, h) => Math.max(most, h), 1) };
   const target = new Float64Array(matrix.rows).fill(Number.NaN);
   const weight = new Float64Array(matrix.rows);
+  const even = aged(
+    rows,
+    usable,
+    { ...all, weight: new Float64Array(usable.length).fill(1) },
+    spec.halfLifeDays,
+  );
   for (let k = 0; k < usable.length; k++) {
     target[usable[k]!] = all.label[k]!;
-    weight[usable[k]!] = all.weight[k]!;
+    weight[usable[k]!] = partial?.[usable[k]!] === 1 ? 0 : even.weight[k]!;
   }
   const columns = { names, categorical };
   const model = fitRidge(
@@ -367,12 +380,13 @@ function lateRows(rows: QuantityRows, usable: Int32Array, late: Int32Array, all:
   };
 }
 
-function checkRows({ matrix, expectation, lead, target, calibration }: QuantityRows): void {
+function checkRows({ matrix, expectation, lead, target, partial, calibration }: QuantityRows): void {
   checkMatrix(matrix);
   requireLength("expectation", expectation.length, matrix.rows);
   requireLength("lead", lead.length, matrix.rows);
   requireLength("target", target.length, matrix.rows);
   requireLength("calibration", calibration.length, matrix.rows);
+  if (partial) requireLength("partial", partial.length, matrix.rows);
   for (let i = 0; i < matrix.rows; i++) {
     if (target[i]! < 0 || target[i] === Number.POSITIVE_INFINITY) {
       throw new ForecastError("data", `row ${i} has target ${target[i]}, expected at least 0, or NaN`);

@@ -224,6 +224,31 @@ describe("the direct forecaster", () => {
     }
   });
 
+  test("a ridge learns nothing from rows that inputs were taken from, and weighs the others alike", async () => {
+    const ridge = { ...options, members: blend!.slice(2), levels: [] };
+    const whole = await fitDirect(rows, ridge);
+    const partial = Uint8Array.from(rows.target, (_, i) => (i % 3 === 0 ? 1 : 0));
+    const columns = rows.matrix.columns.map((column) =>
+      column.map((value, i) => (partial[i] === 1 ? value + 1 : value)),
+    );
+    const skipped = await fitDirect({ ...rows, matrix: { ...rows.matrix, columns }, partial }, ridge);
+    const absent = rows.target.map((y, i) => (partial[i] === 1 ? Number.NaN : y));
+    const without = await fitDirect({ ...rows, target: absent }, ridge);
+    expect(skipped.predict(rows).point).toEqual(without.predict(rows).point);
+    expect(skipped.predict(rows).point).not.toEqual(whole.predict(rows).point);
+    // Expectations in other units are other weights of a log-ratio, but not of its squares.
+    const scaled = {
+      ...rows,
+      expectation: rows.expectation.map((s, i) => (i % 2 === 0 ? s : 20 * (s + 5) - 5)),
+    };
+    const target = rows.target.map((y, i) => (i % 2 === 0 ? y : 20 * (y + 5) - 5));
+    const [even, other] = [
+      whole.predict(rows).point,
+      (await fitDirect({ ...scaled, target }, ridge)).predict(rows).point,
+    ];
+    for (let i = 0; i < even.length; i++) expect(other[i]).toBeCloseTo(even[i]!, 6);
+  });
+
   test("what a network and a ridge make of a part does not depend on the order of the parts", async () => {
     const fitted = (await fitDirect(rows, { ...options, members: blend, levels: [] })).only("ridge");
     const few = quantityRows(50, 9);

@@ -22,6 +22,9 @@ const modelSchema = z.strictObject({
   width80: score.describe("mean width of that interval / mean y"),
   byLead: z.array(z.strictObject({ lead: z.int().min(1).describe("in steps"), ...group })),
   byEntity: z.array(z.strictObject({ entity: z.string(), ...group })),
+  byEntityAndLead: z
+    .array(z.strictObject({ entity: z.string(), lead: z.int().min(1), ...group }))
+    .describe("where steps are days, else empty"),
 });
 
 /** What `cityscale backtest --json` writes; `backtest.schema.json` is made from it. */

@@ -84,6 +84,7 @@ const asReported = (model: ModelScores) => ({
   ...model,
   byLead: [...model.byLead],
   byEntity: [...model.byEntity],
+  byEntityAndLead: [...model.byEntityAndLead],
 });
 
 function classicalReport(table: ClassicalTable): NonNullable<BacktestReport["classical"]> {

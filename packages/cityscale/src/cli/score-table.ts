@@ -37,5 +37,32 @@ export function scoreTable(scored: Scored): string {
     "  ",
   );
   const notes = [weatherBasis[scored.weather], ...scored.notes].map((note) => `  ${note}\n`).join("");
-  return `${text}  * champion; ${whole(scored.rows)} forecasts of ${scored.entities} entities that came true\n${notes}`;
+  return `${text}${entityTable(models)}  * champion; ${whole(scored.rows)} forecasts of ${scored.entities} entities that came true\n${notes}`;
+}
+
+/** More entities than these are read in the JSON. */
+const entitiesShown = 12;
+
+/** WAPE of few entities at the first lead, a week and the last one, where they are scored by lead. */
+function entityTable(models: readonly ModelScores[]): string {
+  const all = models[0]?.byEntityAndLead ?? [];
+  if (all.length === 0 || new Set(all.map(({ entity }) => entity)).size > entitiesShown) return "";
+  const last = all.reduce((most, { lead }) => Math.max(most, lead), 1);
+  const rows = all.filter(({ lead }) => lead === 1 || lead === 7 || lead === last);
+  const of = ({ byEntityAndLead }: ModelScores, row: (typeof rows)[number]) =>
+    byEntityAndLead.find(({ entity, lead }) => entity === row.entity && lead === row.lead)?.wape;
+  const right = "right" as const;
+  return `\n${table(
+    rows,
+    [
+      { title: "WAPE of", value: (row) => row.entity },
+      { title: "lead", align: right, value: (row) => String(row.lead) },
+      ...models.map((model) => ({
+        title: model.name,
+        align: right,
+        value: (row: (typeof rows)[number]) => percent(of(model, row)),
+      })),
+    ],
+    "  ",
+  )}\n`;
 }

@@ -2,7 +2,15 @@ import { z } from "zod";
 import { parseDuration } from "./duration.ts";
 import { createGrid, type Grid } from "./grid.ts";
 import { dayOfDate, isTimeZone, startOfLocalDay } from "./local-time.ts";
-import { type Absence, type DetectorName, detectorNames, memberKinds, modelKinds } from "./vocabulary.ts";
+import {
+  type Absence,
+  type DetectorName,
+  detectorNames,
+  type ExpectationName,
+  expectationNames,
+  memberKinds,
+  modelKinds,
+} from "./vocabulary.ts";
 
 const id = z
   .string()
@@ -84,6 +92,8 @@ const targetSchema = z.strictObject({
   offset: z.number().positive().default(5),
   /** Which errors count: `absolute` ones, in counts (WAPE), or `relative` ones, in their logarithms (RMSLE). */
   errors: z.enum(["absolute", "relative"]).default("absolute"),
+  /** What is forecast is the departure from it; for days mean-4, for relative errors geometric-mean-8, else median-8. */
+  expectation: z.enum(expectationNames).optional(),
   schedule: z
     .strictObject({ ingest: cron.optional(), forecast: cron.optional(), review: cron.optional() })
     .prefault({}),
@@ -196,11 +206,13 @@ type ParsedCity = z.output<typeof citySchema>;
 type ParsedTarget = z.output<typeof targetSchema>;
 
 /** A target with everything that defaults fill in. */
-export interface Target extends Omit<ParsedTarget, "measure" | "horizon" | "schedule" | "anomalies"> {
+export interface Target
+  extends Omit<ParsedTarget, "measure" | "horizon" | "schedule" | "anomalies" | "expectation"> {
   readonly name: string;
   readonly measure: string;
   readonly horizon: string;
   readonly horizonSteps: number;
+  readonly expectation: ExpectationName;
   readonly schedule: { readonly ingest: string; readonly forecast: string; readonly review: string };
   readonly anomalies: AnomalyRule;
 }
@@ -274,6 +286,9 @@ export function defineCity(declaration: CityDeclaration): City {
       horizon,
       horizonSteps,
       anomalies: anomalyRule(target.anomalies, city.measures[measure]?.kind === "log"),
+      expectation:
+        target.expectation ??
+        (daily ? "mean-4" : target.errors === "relative" ? "geometric-mean-8" : "median-8"),
       schedule: {
         ingest: target.schedule.ingest ?? (daily ? "0 3 * * *" : "5 * * * *"),
         forecast: target.schedule.forecast ?? (daily ? "0 4 * * *" : "10 * * * *"),

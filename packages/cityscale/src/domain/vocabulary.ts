@@ -93,6 +93,13 @@ export type ModelKindName = (typeof modelKinds)[number];
 export const detectorNames = ["residual", "weekday-mad", "z-score", "interval"] as const;
 export type DetectorName = (typeof detectorNames)[number];
 
+/**
+ * Seasonal expectations of a step, from the same slot of the weeks before, public holidays left out: the median of
+ * eight values, the mean of the logarithms of eight, the mean of four.
+ */
+export const expectationNames = ["median-8", "geometric-mean-8", "mean-4"] as const;
+export type ExpectationName = (typeof expectationNames)[number];
+
 /** Names of the naive forecasts that stand in every table. */
 export const naiveNames = ["last-week", "mean-4-weeks", "median-8-weeks"] as const;
 export type NaiveName = (typeof naiveNames)[number];

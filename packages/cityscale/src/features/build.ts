@@ -3,6 +3,7 @@ import type { Connection } from "../lake/index.ts";
 import { buildCells } from "./cells.ts";
 import { byWeeks, columnsOf } from "./columns.ts";
 import { runCustom } from "./custom.ts";
+import { buildDailyWeather } from "./daily.ts";
 import { buildDays, buildEvents, buildWeather } from "./inputs.ts";
 import type { FeatureRequest } from "./request.ts";
 import { buildCity, buildTargets, buildValues, buildVariants } from "./tables.ts";
@@ -77,6 +78,7 @@ export async function buildFeatures(
   await buildEvents(connection, request);
   await buildTargets(connection, view, request);
   await buildRowKeys(connection, view, request);
+  if (view.slotsPerDay === 1) await buildDailyWeather(connection, view);
   return readRows(connection, view, await featuresSql(connection, view));
 }
 
@@ -191,6 +193,7 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
       ${columns.map(({ name, sql }) => `${sql} AS "${name}"`).join(",\n      ")}
     FROM rows_keyed w
       JOIN days d ON d.day = w.day
+      ${spd === 1 ? "LEFT JOIN days od ON od.day = w.anchor_key" : ""}
       JOIN (SELECT o, anchor_key % ${spd} AS anchor_slot FROM origins) g ON g.o = w.o
       LEFT JOIN entities n ON n.e = w.e
       LEFT JOIN hist hi ON hi.v = w.v AND hi.e = w.e AND hi.t = w.anchor
@@ -198,6 +201,7 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
       LEFT JOIN (SELECT v, key, r FROM city WHERE fold = 0) cd ON cd.v = w.cv AND cd.key = w.key - ${spd}
       LEFT JOIN holiday_cells lh ON lh.v = w.v AND lh.e = w.e AND lh.key = d.last_same_holiday * ${spd} + w.slot
       LEFT JOIN wx ON wx.issue = w.issue AND wx.t = w.t
+      ${spd === 1 ? "LEFT JOIN wx_behind wb ON wb.o = w.o AND wb.t = w.t" : ""}
       LEFT JOIN events_seen ev ON ev."row" = w."row"
       LEFT JOIN issues xi ON xi.issue = w.issue
       ${customJoins}`;

@@ -1,4 +1,5 @@
 import type { Connection } from "../lake/index.ts";
+import { dailyHistoryDays, dailyLevelsSql, dailyYear, yearLevelSql } from "./daily.ts";
 import { fewest } from "./tables.ts";
 import type { FeatureView } from "./view.ts";
 
@@ -81,7 +82,8 @@ async function buildDomain(connection: Connection, view: FeatureView): Promise<v
     CREATE OR REPLACE TEMP TABLE place_days AS
     WITH wanted AS (
       SELECT v, CAST(day AS INTEGER) AS day, bool_or(target) AS target FROM (
-        ${series(anyDay ? everything : `anchor_day - ${historyDays}`, "last_day")}
+        ${series(anyDay ? everything : `anchor_day - ${spd === 1 ? dailyHistoryDays : historyDays}`, "last_day")}
+        ${spd === 1 ? `UNION ALL ${series(...dailyYear)}` : ""}
         UNION ALL ${series("first_day - 368", "last_day - 360")}
         UNION ALL ${series("first_day", "last_day", true)}
         UNION ALL
@@ -166,11 +168,15 @@ async function buildExpected(connection: Connection, view: FeatureView, pass: nu
   const span = (from: number, count: number) => lags.slice(from - 1, from - 1 + count);
   const list = (from: number, count: number) => `[${span(from, count).map((j) => `ym${j}`)}]`;
   // Of logarithms where the expectation is their mean.
-  const logs = view.expectation === "geometric-mean";
+  const logs = view.expectation === "geometric-mean-8";
   const scaled = (y: string) => (logs ? `ln(${y} + ${c})` : y);
   const unscaled = (value: string) => (logs ? `exp(${value}) - ${c}` : value);
   const ownMean = (w: number) =>
-    logs ? `exp(list_aggregate([${span(w, 8).map((j) => `ln(ym${j} + ${c})`)}], 'avg')) - ${c}` : `q${w}[3]`;
+    logs
+      ? `exp(list_aggregate([${span(w, 8).map((j) => `ln(ym${j} + ${c})`)}], 'avg')) - ${c}`
+      : view.expectation === "mean-4"
+        ? `COALESCE(m${w}, q${w}[3])`
+        : `q${w}[3]`;
   const fadingMean = (w: number) => {
     const terms = span(w, fadingWeeks).map((j, k) => [j, fading ** k] as const);
     const total = terms.map(([j, weight]) => `COALESCE(${weight} * ln(ym${j} + ${c}), 0)`).join(" + ");
@@ -245,7 +251,7 @@ function keyedSql(view: FeatureView): string {
   const spd = view.slotsPerDay;
   const half = Math.floor(3.5 * spd);
   return `
-    SELECT k.*, p.r_year, p.r_year_week
+    SELECT k.*, p.r_year, p.r_year_week${spd === 1 ? ", y.year_level" : ""}
     FROM (
       SELECT v, e, key, ${weeklyReach(view)
         .map((j) => `yw${j}`)
@@ -265,7 +271,8 @@ function keyedSql(view: FeatureView): string {
       SELECT v, e, key + ${364 * spd} AS key, r AS r_year,
         avg(r) OVER (PARTITION BY v, e ORDER BY key ROWS BETWEEN ${half} PRECEDING AND ${half} FOLLOWING) AS r_year_week
       FROM expected
-    ) p USING (v, e, key)`;
+    ) p USING (v, e, key)
+    ${spd === 1 ? `LEFT JOIN (${yearLevelSql(view)}) y USING (v, e, key)` : ""}`;
 }
 
 const cellsSql = (view: FeatureView, pass: number) => `
@@ -315,6 +322,7 @@ function historySql(view: FeatureView): string {
       FROM newest b LEFT JOIN earlier a ON a.v = b.v AND a.e = b.e AND a.t = b.t
       GROUP BY b.v, b.e, b.t, b.r, b.n, b.plain, b.n_plain, b.size, b.known
     )
-    SELECT h.*, l.t AS newest_t
-    FROM levels h ASOF LEFT JOIN live l ON l.v = h.v AND l.e = h.e AND l.t <= h.t`;
+    SELECT h.*, ${spd === 1 ? "d.* EXCLUDE (v, e, t), " : ""}l.t AS newest_t
+    FROM levels h ${spd === 1 ? `LEFT JOIN (${dailyLevelsSql(view)}) d ON d.v = h.v AND d.e = h.e AND d.t = h.t` : ""}
+      ASOF LEFT JOIN live l ON l.v = h.v AND l.e = h.e AND l.t <= h.t`;
 }

@@ -1,5 +1,6 @@
 import type { FeatureDeclaration } from "../domain/index.ts";
 import { weatherColumns } from "../lake/index.ts";
+import { heatingOf } from "./heating.ts";
 
 /** What a column tells; an explanation adds up the contributions of each part. */
 export const viewParts = [
@@ -237,6 +238,56 @@ const weather = block("weather", (shape) =>
   ),
 );
 
+/** Steps of a day: the level without the week's shape, and how much of the year's course lies ahead. */
+const dailyLevels = block("recent level", ({ slotsPerDay, offset }) => {
+  if (slotsPerDay !== 1) return {};
+  const fromBase = (value: string) => `${value} - ln(w.s + ${offset})`;
+  const factor = "hi.weekday_factors[d.weekday + 1]";
+  return {
+    log_day: fromBase("hi.log_day"),
+    log_mean_7d: fromBase("hi.log_mean_7d"),
+    log_mean_28d: fromBase("hi.log_mean_28d"),
+    log_mean_56d: fromBase("hi.log_mean_56d"),
+    fading_15: fromBase(`hi.fading_15 + ${factor}`),
+    fading_50: fromBase(`hi.fading_50 + ${factor}`),
+    fading_90: fromBase(`hi.fading_90 + ${factor}`),
+    weekday_factor: factor,
+    year_change: "w.year_level - hi.year_before",
+  };
+});
+
+const dailyCalendar = block("calendar", ({ slotsPerDay }) =>
+  slotsPerDay !== 1
+    ? {}
+    : {
+        christmas_week: "(d.from_christmas BETWEEN -2 AND 8)::INTEGER",
+        holiday_origin: "od.holiday::INTEGER",
+      },
+);
+
+/** Steps of a day: temperatures against those of the days departed from, by season. */
+const dailyWeather = block("weather", ({ slotsPerDay }) => {
+  if (slotsPerDay !== 1) return {};
+  const changes = {
+    temperature_week: "wx.wx_temperature - wb.week",
+    temperature_base: "wx.wx_temperature - wb.base",
+    temperature_today: "wx.wx_temperature - wb.today",
+    heating_base: `${heatingOf("wx.wx_temperature")} - wb.heating_base`,
+  };
+  return {
+    temperature_low: "wx.low",
+    temperature_high: "wx.high",
+    heating: heatingOf("wx.wx_temperature"),
+    ...Object.fromEntries(
+      Object.entries(changes).flatMap(([name, sql]) => [
+        [name, sql],
+        [`${name}_sin`, `(${sql}) * sin(2 * pi() * d.day_of_year / 365.25)`],
+        [`${name}_cos`, `(${sql}) * cos(2 * pi() * d.day_of_year / 365.25)`],
+      ]),
+    ),
+  };
+});
+
 const custom: Block = (shape) =>
   shape.custom.map(({ name, block: kind }) => ({
     name: `x_${name}`,
@@ -262,6 +313,9 @@ const blocks: readonly Block[] = [
   lastYear,
   timeless(events),
   timeless(weather),
+  dailyCalendar,
+  dailyLevels,
+  dailyWeather,
   custom,
 ];
 

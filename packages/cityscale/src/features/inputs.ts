@@ -80,6 +80,8 @@ export async function buildWeather(
     stepMs < hourMs
       ? `(SELECT w.*, s.t, s.key FROM steps s JOIN (${source}) w ON w.valid_at = s.start_at // ${hourMs} * ${hourMs})`
       : `(SELECT w.*, s.t, s.key FROM (${source}) w ASOF JOIN steps s ON w.valid_at >= s.start_at)`;
+  const range = (from: string) =>
+    spd === 1 ? `, min(${from}.temperature) AS low, max(${from}.temperature) AS high` : "";
   const mean = (name: string, from: string) =>
     name === '"rain"' && stepMs > hourMs
       ? `sum(${from}.${name}) / count(DISTINCT ${from}.t) AS ${name}`
@@ -90,15 +92,17 @@ export async function buildWeather(
     FROM ${onSteps(`FROM weather WHERE issued_at IS NULL ${mode === "none" ? "AND false" : ""}`)}`);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE wx_steps AS
-    SELECT w.issue, w.t, w.key, ${names.map((name) => mean(name, "w")).join(", ")}
+    SELECT w.issue, w.t, w.key, ${names.map((name) => mean(name, "w")).join(", ")}${range("w")}
     FROM ${onSteps(`
       SELECT i.issue, x.* FROM issues i SEMI JOIN origin_issue USING (issue)
         JOIN weather x ON x.issued_at = i.issued_at AND x.known_at <= i.known_at`)} w GROUP BY w.issue, w.t, w.key
-    ${mode === "issued" ? "" : `UNION ALL SELECT -1, o.t, o.key, ${names.map((name) => mean(name, "o")).join(", ")} FROM wx_observed o GROUP BY o.t, o.key`}`);
+    ${mode === "issued" ? "" : `UNION ALL SELECT -1, o.t, o.key, ${names.map((name) => mean(name, "o")).join(", ")}${range("o")} FROM wx_observed o GROUP BY o.t, o.key`}`);
   if (request.whatIf?.weather) {
     const sets = Object.entries(request.whatIf.weather).map(
       ([name, value]) => `"${name}" = ${Number(value)}`,
     );
+    const { temperature } = request.whatIf.weather;
+    if (spd === 1 && temperature !== undefined) sets.push(`low = ${temperature}`, `high = ${temperature}`);
     await connection.run(`
       UPDATE wx_steps SET ${sets.join(", ")} WHERE t >= (SELECT min(first_t) FROM origins)`);
   }
@@ -134,7 +138,7 @@ export async function buildWeather(
     ), around AS (
       SELECT issue, t, ${memory.map(near).join(", ")} FROM wx_filled
     )
-    SELECT w.issue, w.t, ${names.map((name) => `w.${name} AS ${called("wx", name)}`).join(", ")},
+    SELECT w.issue, w.t, ${spd === 1 ? "w.low, w.high, " : ""}${names.map((name) => `w.${name} AS ${called("wx", name)}`).join(", ")},
       ${memory.map((name) => `d.${name} AS ${called("wxday", name)}`).join(", ")},
       ${memory.map((name) => `w.${name} - u.${name} AS ${called("wxdep", name)}`).join(", ")},
       ${memory.map((name) => `w.${name} - b.${name} AS ${called("wxchange", name)}`).join(", ")},

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { CityScaleError } from "../core/index.ts";
 import {
   type City,
+  type ExpectationName,
   type FeatureDeclaration,
   parseDuration,
   stuckSteps,
@@ -26,8 +27,8 @@ export interface FeatureView extends ViewShape {
   readonly id: string;
   readonly name: string;
   readonly measure: string;
-  /** What the expectation is over the eight weeks: of counts their median, of their logarithms the mean. */
-  readonly expectation: "median" | "geometric-mean";
+  /** What the expectation is. */
+  readonly expectation: ExpectationName;
   /** Steps of zeros from which a counter is taken as dead. */
   readonly stuckSteps: number;
   readonly columns: readonly string[];
@@ -82,7 +83,7 @@ export function createView(
     ...shape,
     name: `${city.id}/${target.name}`,
     measure: target.measure,
-    expectation: target.errors === "relative" ? ("geometric-mean" as const) : ("median" as const),
+    expectation: target.expectation,
     stuckSteps: stuckSteps(city, target.measure),
     columns: columns.map(({ name }) => name),
     parts: columns.map(({ part }) => part),

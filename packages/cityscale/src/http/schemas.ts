@@ -104,11 +104,13 @@ export function isoTimes<T>(value: T): IsoTimes<T> {
   return out as IsoTimes<T>;
 }
 
+const longTables = ["byLead", "byEntity", "byEntityAndLead"];
+
 /** Leaves the long tables by lead and by entity out of scores, however deep they lie: lists stay short. */
 export function brief<T>(value: T): T {
   if (Array.isArray(value)) return value.map(brief) as T;
   if (value === null || typeof value !== "object") return value;
-  const kept = Object.entries(value).filter(([key]) => key !== "byLead" && key !== "byEntity");
+  const kept = Object.entries(value).filter(([key]) => !longTables.includes(key));
   return Object.fromEntries(kept.map(([key, inner]) => [key, brief(inner)])) as T;
 }
 

@@ -48,9 +48,10 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
       `${set.rows} training rows are too few to fit a model; 200 are the least`,
     );
   }
-  hideWeather(set);
+  const partial = hideWeather(set);
   const { target, effort, intervals = true } = options;
   const far = isFar(set.view);
+  const days = set.view.slotsPerDay === 1;
   const calibration = Uint8Array.from(set.origin, (o) =>
     options.originAt[o]! >= options.calibrateFrom ? 1 : 0,
   );
@@ -62,12 +63,13 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
     );
   }
   const trees: TreeParams = {
-    // A few thousand rows have no use for the trees and leaves of a million.
+    // A few thousand rows have no use for the trees and leaves of a million, nor have days: those of one series
+    // and the same target differ by little more than their origin.
     numIterations: Math.min(effort.trees, Math.max(60, Math.floor(set.rows / 100))),
-    learningRate: effort.learningRate,
-    numLeaves: Math.min(effort.leaves, Math.max(8, Math.floor(set.rows / 1000))),
+    learningRate: days ? Math.min(effort.learningRate, 0.04) : effort.learningRate,
+    numLeaves: Math.min(days ? 15 : effort.leaves, effort.leaves, Math.max(8, Math.floor(set.rows / 1000))),
     minDataInLeaf: Math.max(5, Math.min(100, Math.floor(set.rows / 500))),
-    featureFraction: 0.7,
+    featureFraction: days ? 0.5 : 0.7,
     baggingFraction: 0.8,
     baggingFreq: 1,
   };
@@ -79,6 +81,7 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
       lead: far ? new Int32Array(set.rows).fill(1) : set.lead,
       target: set.target,
       ageDays: agesOf(set, options.originAt),
+      partial,
       calibration,
     },
     {
@@ -102,14 +105,19 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
   );
 }
 
-function hideWeather(set: FeatureSet): void {
+/** Which rows had their weather hidden. */
+function hideWeather(set: FeatureSet): Uint8Array {
   const weather = set.view.columns.flatMap((name, i) =>
     set.view.weatherColumns.includes(name) ? [set.columns[i]!] : [],
   );
   const blind = (o: number) => (Math.imul(o + 1, 2654435761) >>> 0) / 2 ** 32 < blindShare;
+  const hidden = new Uint8Array(set.rows);
   for (let i = 0; i < set.rows; i++) {
-    if (blind(set.origin[i]!)) for (const column of weather) column[i] = Number.NaN;
+    if (!blind(set.origin[i]!)) continue;
+    hidden[i] = 1;
+    for (const column of weather) column[i] = Number.NaN;
   }
+  return hidden;
 }
 
 /** Days from each row's origin to the newest. */

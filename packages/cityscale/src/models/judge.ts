@@ -103,6 +103,7 @@ export async function judge(
     lead: Int32Array.from(keep, (i) => set.lead[i]!),
     entity,
     entityNames: await entityNames(connection),
+    eachLead: set.view.slotsPerDay === 1,
     scale: Float64Array.from(entity, (e) => scales.get(e) ?? Number.NaN),
   };
   const scored = models.map((model) => scoreModel(rows, model, false));

@@ -1,6 +1,7 @@
 import type { MemberSpec } from "@cityscale/forecast";
 import { type MemberKindName, type ModelKindName, memberKinds, type Target } from "../domain/index.ts";
 import type { FeatureView } from "../features/index.ts";
+import { dailyRidgeColumns } from "./daily-ridge.ts";
 import { effectTerms } from "./effects.ts";
 
 /** How much goes into a training; what a target declares is meant for a training every week beside a server. */
@@ -44,11 +45,12 @@ export const fullEffort: Effort = {
 /** Rows that a quantile model learns from at most. */
 export const quantileRows = 300_000;
 
-/** Penalty of ridge regressions on standardised columns, in rows of mean weight. */
-const ridgeAlpha = 30;
+/** Penalty of ridge regressions on standardised columns, in rows. */
+const ridgeAlpha = 60;
 
 /** Weights that did best on windows before those that are reported. */
-const blends: Record<"near" | "far", Partial<Record<MemberKindName, number>>> = {
+const blends: Record<"days" | "near" | "far", Partial<Record<MemberKindName, number>>> = {
+  days: { ridge: 0.65, trees: 0.35 },
   near: { trees: 0.45, network: 0.55 },
   far: { trees: 0.45, effects: 0.2, network: 0.35 },
 };
@@ -72,7 +74,8 @@ export function membersOf(
 ): MemberSpec[] {
   const { seed } = target.training;
   if (kind === "blend") {
-    const blend = target.training.blend ?? blends[isFar(view) ? "far" : "near"];
+    const usual = isFar(view) ? "far" : view.slotsPerDay === 1 ? "days" : "near";
+    const blend = target.training.blend ?? blends[usual];
     return memberKinds.flatMap((part) => {
       const share = blend[part] ?? 0;
       return share === 0
@@ -97,7 +100,10 @@ function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effo
       weight: 1,
       by: "entity",
       alpha: ridgeAlpha,
-      columns: { names: own(names), categorical: own(categorical) },
+      columns:
+        view.slotsPerDay === 1
+          ? dailyRidgeColumns(view)
+          : { names: own(names), categorical: own(categorical) },
     },
   ];
 }

@@ -20,6 +20,8 @@ export interface ModelScores {
   readonly width80: number | null;
   readonly byLead: readonly LeadScores[];
   readonly byEntity: readonly EntityScores[];
+  /** Where steps are days, else empty: what is easy tomorrow may be hard in two weeks, and not for every entity. */
+  readonly byEntityAndLead: readonly (EntityScores & LeadScores)[];
 }
 
 interface GroupScores {
@@ -51,6 +53,8 @@ export interface ScoredRows {
   readonly entity: Int32Array;
   /** Names by entity number. */
   readonly entityNames: ReadonlyMap<number, string>;
+  /** Whether entities are scored by lead. */
+  readonly eachLead: boolean;
   /** Mean absolute error of "same hour last week" inside the training data, by row (per entity). */
   readonly scale: Float64Array;
 }
@@ -81,6 +85,18 @@ export function scoreModel(rows: ScoredRows, model: ModelForecasts, champion: bo
     if (entityTable.n[i]! > 0)
       byEntity.push({ entity: rows.entityNames.get(i) ?? String(i), ...at(entityTable, i) });
   }
+  const byEntityAndLead: (EntityScores & LeadScores)[] = [];
+  if (rows.eachLead) {
+    const both = grouped(
+      entity.map((e, i) => e * leads + lead[i]!),
+      entities * leads,
+    );
+    for (let i = 0; i < both.n.length; i++) {
+      if (both.n[i]! === 0) continue;
+      const name = rows.entityNames.get(Math.floor(i / leads)) ?? String(Math.floor(i / leads));
+      byEntityAndLead.push({ entity: name, lead: i % leads, ...at(both, i) });
+    }
+  }
   return {
     name: model.name,
     kind: model.kind,
@@ -100,5 +116,6 @@ export function scoreModel(rows: ScoredRows, model: ModelForecasts, champion: bo
     width80: low && high ? round(scores.relativeWidth(target, low, high)) : null,
     byLead,
     byEntity,
+    byEntityAndLead,
   };
 }

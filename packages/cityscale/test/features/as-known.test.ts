@@ -158,6 +158,33 @@ test("late rows, corrections, events and a backfill do not change what an earlie
   );
 }, 120_000);
 
+test("days, with levels and temperatures of their own, are as they were known", async () => {
+  const { city, lake, lagMs, seen } = await live(places[3]!, 8, 3);
+  try {
+    const { origin, exact } = seen[1]!;
+    const origins = seen.map((one) => one.origin);
+    const all = await lake.read((connection) => ask(connection, city, lagMs, origins, "fast"));
+    for (const [i, then] of seen.entries()) expect(differences(then.exact, rowsOf(all, i))).toEqual([]);
+    const values = numbersOf(exact);
+    for (const name of ["fading_50", "log_mean_56d", "temperature_week", "temperature_base", "heating_base"])
+      expect(Array.from(values.get(name)!).filter((value) => !Number.isNaN(value)).length).toBeGreaterThan(5);
+    await lake.read(async (connection) => {
+      await connection.run("BEGIN TRANSACTION");
+      try {
+        await connection.run(`DELETE FROM clean_observations WHERE t >= ${city.grid.stepAt(origin - lagMs)}`);
+        await connection.run(`DELETE FROM weather WHERE known_at > ${Math.floor(origin)}`);
+        await connection.run(`DELETE FROM events WHERE known_at > ${Math.floor(origin)}`);
+        for (const path of ["exact", "fast"] as const)
+          expect(differences(exact, await ask(connection, city, lagMs, [origin], path))).toEqual([]);
+      } finally {
+        await connection.run("ROLLBACK");
+      }
+    });
+  } finally {
+    await lake.close();
+  }
+}, 60_000);
+
 describe("in one awkward world", () => {
   let world: Awaited<ReturnType<typeof live>>;
   beforeAll(async () => {

@@ -66,7 +66,8 @@ export function createOracle(world: World, origin: number, lagMs: number) {
   const weeksBack = (e: number, key: number, from: number, count: number) =>
     known(Array.from({ length: count }, (_, i) => plainAt(e, key - (from + i) * week)));
   const cache = new Map<string, number>();
-  const relative = Object.values(city.targets)[0]!.errors === "relative";
+  const { expectation: named } = Object.values(city.targets)[0]!;
+  const relative = named === "geometric-mean-8";
   const average = (values: readonly number[]) =>
     relative ? Math.exp(mean(values.map((value) => Math.log(value + c)))) - c : mean(values);
   const middle = (values: readonly number[]) => (relative ? average(values) : quantile(values, 0.5));
@@ -76,7 +77,15 @@ export function createOracle(world: World, origin: number, lagMs: number) {
     if (s === undefined) {
       const eight = weeksBack(e, key, weeks, 8);
       const older = weeksBack(e, key, weeks + 8, 31);
-      s = eight.length > 0 ? middle(eight) : older.length > 0 ? average(older) : meanBefore(e, key, weeks);
+      const four = named === "mean-4" ? weeksBack(e, key, weeks, 4) : [];
+      s =
+        four.length > 0
+          ? mean(four)
+          : eight.length > 0
+            ? middle(eight)
+            : older.length > 0
+              ? average(older)
+              : meanBefore(e, key, weeks);
       cache.set(name, s);
     }
     return s;
@@ -207,9 +216,102 @@ export function createOracle(world: World, origin: number, lagMs: number) {
       while (before > day - 500 && holidays.get(before) !== holidays.get(day)) before--;
       out["r_last_holiday"] =
         holidays.has(day) && before > day - 500 ? rAt(e, before * spd + (key % spd)) : Number.NaN;
+      if (spd === 1) Object.assign(out, daysAt(e, key, s), temperaturesAt(t, weeks));
       return { ...out, ...eventsAt(e, t), ...weatherAt(t) };
     },
   };
+
+  /** Levels in logarithms, without the week's shape, and the change of last year; of daily steps. */
+  function daysAt(e: number, key: number, s: number): Record<string, number> {
+    const base = Math.log(s + c);
+    const log = (at: number) => Math.log(yAt(e, at) + c);
+    const enough = (values: readonly number[], of: number) =>
+      known(values).length >= Math.ceil(0.3 * of) ? mean(known(values)) : Number.NaN;
+    const factor = (weekday: number) => {
+      const departures: number[] = [];
+      for (let back = 3; back < 73; back++) {
+        const at = anchorKey - back;
+        if ((at + 3) % 7 !== weekday) continue;
+        const week = Array.from({ length: 7 }, (_, i) => log(at - 3 + i));
+        if (known(week).length === 7) departures.push(log(at) - mean(week));
+      }
+      return quantile(departures, 0.5);
+    };
+    const factors = Array.from({ length: 7 }, (_, weekday) => factor(weekday));
+    const own = factors[(key + 3) % 7]!;
+    const fading = (share: number) => {
+      let sum = 0;
+      let weight = 0;
+      for (let back = 0; back < 29; back++) {
+        const value = log(anchorKey - back) - factors[(anchorKey - back + 3) % 7]!;
+        if (Number.isNaN(value)) continue;
+        sum += (1 - share) ** back * value;
+        weight += (1 - share) ** back;
+      }
+      return sum / weight + own - base;
+    };
+    const around = (middle: number) =>
+      enough(
+        Array.from({ length: 21 }, (_, i) => log(middle - 10 + i)),
+        21,
+      );
+    const meanOf = (count: number) =>
+      Math.log(
+        enough(
+          Array.from({ length: count }, (_, i) => yAt(e, anchorKey - i)),
+          count,
+        ) + c,
+      ) - base;
+    const date = new Date(key * 86_400_000);
+    const [month, dayOfMonth] = [date.getUTCMonth() + 1, date.getUTCDate()];
+    return {
+      log_day: log(anchorKey) - base,
+      log_mean_7d: meanOf(7),
+      log_mean_28d: meanOf(28),
+      log_mean_56d: meanOf(56),
+      weekday_factor: own,
+      fading_15: fading(0.15),
+      fading_50: fading(0.5),
+      fading_90: fading(0.9),
+      year_change: around(key - 364) - around(anchorKey - 378),
+      holiday_origin: holiday(anchorKey) ? 1 : 0,
+      christmas_week: (month === 12 && dayOfMonth >= 23) || (month === 1 && dayOfMonth <= 2) ? 1 : 0,
+    };
+  }
+
+  /** Temperatures ahead against those that had been observed by the origin; of daily steps. */
+  function temperaturesAt(t: number, weeks: number): Record<string, number> {
+    const first = grid.stepAt(origin);
+    const behind = records(new Map([...world.observed].filter(([at]) => at <= origin)));
+    const hours = (step: number) => (behind.get(step) ?? []).map((hour) => hour["temperature"]!);
+    const dayMean = (step: number) => mean(known(hours(step)));
+    const ahead = known((forecast.get(t) ?? []).map((hour) => hour["temperature"]!));
+    const heating = (temperature: number) =>
+      Number.isNaN(temperature) ? Number.NaN : Math.max(0, 16.7 - temperature);
+    const baseDays = Array.from({ length: 4 }, (_, i) => dayMean(t - 7 * (weeks + i)));
+    const week = Array.from({ length: 7 }, (_, i) => dayMean(first - 7 + i));
+    const changes = {
+      temperature_week: mean(ahead) - mean(known(week)),
+      temperature_base: mean(ahead) - mean(known(baseDays)),
+      temperature_today: mean(ahead) - dayMean(first - 1),
+      heating_base: heating(mean(ahead)) - mean(known(baseDays).map(heating)),
+    };
+    const date = new Date(grid.keyOf(t) * 86_400_000);
+    const dayOfYear = 1 + (date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000;
+    const angle = (2 * Math.PI * dayOfYear) / 365.25;
+    return {
+      temperature_low: ahead.length > 0 ? Math.min(...ahead) : Number.NaN,
+      temperature_high: ahead.length > 0 ? Math.max(...ahead) : Number.NaN,
+      heating: heating(mean(ahead)),
+      ...Object.fromEntries(
+        Object.entries(changes).flatMap(([name, change]) => [
+          [name, change],
+          [`${name}_sin`, change * Math.sin(angle)],
+          [`${name}_cos`, change * Math.cos(angle)],
+        ]),
+      ),
+    };
+  }
 
   function eventsAt(e: number, t: number): Record<string, number> {
     const [lat, lon] = world.places[e]!;

@@ -1,0 +1,28 @@
+import type { FeatureView } from "../features/index.ts";
+
+const changes = ["temperature_week", "temperature_base", "temperature_today", "heating_base"];
+
+/**
+ * What a regression of one entity, one lead and some thousand days has use for: everything that a network takes
+ * costs it more than it tells, for most of it says the same again.
+ */
+const numbers = [
+  ...["holiday", "holiday_tomorrow", "holiday_yesterday", "holiday_origin", "christmas_week"],
+  ...["year_sin", "year_cos", "r_year", "year_change"],
+  ...["log_day", "log_mean_7d", "log_mean_28d", "log_mean_56d", "fading_15", "fading_50", "fading_90"],
+  ...["weekday_factor", "r_day_1", "level_3d", "level_7d", "y_week_1", "spread", "fading_mean"],
+  ...["mean_4_weeks", "median_3_weeks", "median_4_weeks", "median_12_weeks", "median_26_weeks"],
+  ...["sunday_like", "r_last_holiday"],
+  ...["wx_temperature", "temperature_low", "temperature_high", "wxchange_temperature", "heating"],
+  ...["wx_rain", "wx_wind"],
+  ...changes.flatMap((name) => [name, `${name}_sin`, `${name}_cos`]),
+];
+const categories = ["day_type", "holiday_name"];
+
+/** Columns of a ridge regression of days, declared ones among them. */
+export function dailyRidgeColumns({ custom }: FeatureView) {
+  return {
+    names: [...numbers, ...custom.map(({ name }) => `x_${name}`), ...categories],
+    categorical: categories,
+  };
+}
