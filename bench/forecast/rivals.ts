@@ -122,12 +122,16 @@ async function solve(name: string, problem: Problem, kind: ModelKindName, python
   const { set, forecasts } = judged!;
   const keep = scoredRows(judged!);
   const pick = (values: ArrayLike<number>) => Float64Array.from(keep, (i) => values[i]!);
+  const naives = Object.keys(set.naive);
   const rows = keep.map((i) => {
     const first = set.step[i]! - set.lead[i]! + 1;
     const wall = (step: number) => new Date(city.grid.keyOf(step) * city.stepMs).toISOString().slice(0, 19);
-    return [set.entity[i], city.grid.startOf(first), wall(first), wall(set.step[i]!)].join(",");
+    const key = [set.entity[i], city.grid.startOf(first), wall(first), wall(set.step[i]!), set.lead[i]];
+    const values = [set.target[i], forecasts[0]!.point[i], ...naives.map((naive) => set.naive[naive]![i])];
+    return [...key, ...values].join(",");
   });
-  writeFileSync(join(folder, "rows.csv"), `unique_id,origin_ms,origin,ds\n${rows.join("\n")}\n`);
+  const header = ["unique_id", "origin_ms", "origin", "ds", "lead", "target", "ours", ...naives];
+  writeFileSync(join(folder, "rows.csv"), `${[header.join(","), ...rows].join("\n")}\n`);
   const truth = pick(set.target);
   const line = (who: string, point: Float64Array, took: number | null): Line => ({
     name: who,
