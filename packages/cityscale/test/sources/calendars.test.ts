@@ -173,6 +173,7 @@ test("each kind has a lag, its own unless declared, and a schema for the docs", 
   expect(sourceKinds.map(({ kind }) => kind)).toEqual([
     "arcgis",
     "opendatasoft",
+    "socrata",
     "openMeteo",
     "publicHolidays",
     "schoolHolidays",
