@@ -30,6 +30,8 @@ export interface ViewColumn {
   readonly smooth?: "category" | "none";
   /** It says the same of a target from whatever origin: all that a forecast beyond the last counts' reach can use. */
   readonly timeless?: true;
+  /** It tells the place in the year, and nothing else. */
+  readonly seasonal?: true;
 }
 
 export interface ViewWindow {
@@ -106,9 +108,9 @@ const calendar = block("calendar", (shape) => ({
   weekday: notSmooth("d.weekday"),
   day_type: asCategory("CASE WHEN d.holiday THEN 7 ELSE d.weekday END"),
   day_of_month: "d.day_of_month",
-  day_of_year: notSmooth("d.day_of_year"),
-  year_sin: "sin(2 * pi() * d.day_of_year / 365.25)",
-  year_cos: "cos(2 * pi() * d.day_of_year / 365.25)",
+  day_of_year: { ...notSmooth("d.day_of_year"), seasonal: true },
+  year_sin: { sql: "sin(2 * pi() * d.day_of_year / 365.25)", seasonal: true },
+  year_cos: { sql: "cos(2 * pi() * d.day_of_year / 365.25)", seasonal: true },
   weekday_or_sunday: notSmooth("CASE WHEN d.holiday THEN 6 ELSE d.weekday END"),
   day_class: notSmooth("CASE WHEN d.holiday OR d.weekday = 6 THEN 2 WHEN d.weekday = 5 THEN 1 ELSE 0 END"),
   ...(shape.slotsPerDay > 1 ? { sun: sunHeight(shape) } : {}),

@@ -39,6 +39,8 @@ export interface FeatureView extends ViewShape {
   readonly smooth: { readonly names: readonly string[]; readonly categorical: readonly string[] };
   /** Columns that say the same of a target from whatever origin. */
   readonly timeless: readonly string[];
+  /** Columns that tell the place in the year: only several years teach what they mean. */
+  readonly seasonal: readonly string[];
   /** Columns that come from the weather, which a model must be able to do without. */
   readonly weatherColumns: readonly string[];
 }
@@ -93,6 +95,7 @@ export function createView(
       categorical: columns.filter(({ smooth }) => smooth === "category").map(({ name }) => name),
     },
     timeless: columns.filter(({ timeless }) => timeless).map(({ name }) => name),
+    seasonal: columns.filter(({ seasonal }) => seasonal).map(({ name }) => name),
     weatherColumns: columns.filter(({ part }) => part === "weather").map(({ name }) => name),
   };
   const id = createHash("sha256")

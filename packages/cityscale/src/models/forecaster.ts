@@ -7,7 +7,7 @@ import {
 } from "@cityscale/forecast";
 import { CityScaleError } from "../core/index.ts";
 import type { ModelKindName, Target } from "../domain/index.ts";
-import type { FeatureSet } from "../features/index.ts";
+import type { FeatureSet, FeatureView } from "../features/index.ts";
 import { type Effort, isFar, membersOf, quantileRows } from "./kinds.ts";
 
 /** Levels of the quantiles that are forecast. */
@@ -50,7 +50,8 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
   }
   const partial = hideWeather(set);
   const { target, effort, intervals = true } = options;
-  const far = isFar(set.view);
+  const view = learnable(set.view, options.originAt);
+  const far = isFar(view);
   const days = set.view.slotsPerDay === 1;
   const calibration = Uint8Array.from(set.origin, (o) =>
     options.originAt[o]! >= options.calibrateFrom ? 1 : 0,
@@ -75,7 +76,7 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
   };
   return await fitDirect(
     {
-      matrix: matrixOf(set, far ? set.view.timeless : set.view.columns),
+      matrix: matrixOf(set, far ? view.timeless : view.columns),
       expectation: set.expectation,
       // Rows of far horizons are alike whatever their lead, which in training is not that of the forecasts.
       lead: far ? new Int32Array(set.rows).fill(1) : set.lead,
@@ -89,7 +90,7 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
       objective: target.errors === "relative" ? "l2" : "l1",
       levels: intervals ? quantileLevels : [],
       calibrate: intervals ? effort.calibrate : "none",
-      members: membersOf(options.kind, target, set.view, effort),
+      members: membersOf(options.kind, target, view, effort),
       trees,
       quantileTrees: {
         ...trees,
@@ -103,6 +104,27 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
       ...(options.onProgress ? { onProgress: options.onProgress } : {}),
     },
   );
+}
+
+/** A history from which a season can be told from a trend: one that has seen most of the year twice. */
+const seasonsFromDays = 550;
+
+/**
+ * The view without the columns that the history is too short to learn from: of a season seen once a network makes a
+ * line into the one it never saw.
+ */
+function learnable(view: FeatureView, originAt: Float64Array): FeatureView {
+  const first = originAt.reduce((least, at) => Math.min(least, at), Number.POSITIVE_INFINITY);
+  const last = originAt.reduce((most, at) => Math.max(most, at), Number.NEGATIVE_INFINITY);
+  if (last - first >= seasonsFromDays * 86_400_000) return view;
+  const kept = (names: readonly string[]) => names.filter((name) => !view.seasonal.includes(name));
+  const { smooth } = view;
+  return {
+    ...view,
+    columns: kept(view.columns),
+    timeless: kept(view.timeless),
+    smooth: { ...smooth, names: kept(smooth.names), categorical: kept(smooth.categorical) },
+  };
 }
 
 /** Which rows had their weather hidden. */
