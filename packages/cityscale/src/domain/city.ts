@@ -133,8 +133,8 @@ const targetSchema = z.strictObject({
       /** Days before the test window from which intervals are calibrated. */
       calibrationWindow: duration.default("56d"),
       /** Training rows (entity, origin, lead); origins are thinned evenly to fit. */
-      maxRows: z.int().min(1000).default(180_000),
-      trees: z.int().min(1).default(170),
+      maxRows: z.int().min(1000).default(140_000),
+      trees: z.int().min(1).default(150),
       leaves: z.int().min(2).default(47),
       learningRate: z.number().positive().default(0.07),
       seed: z.int().default(1),
