@@ -6,6 +6,14 @@ export class Aborted extends Error {
 /** Words of the control block that workers share. */
 export const control = { arrived: 0, generation: 1, abort: 2, size: 4 } as const;
 
+/** Ends a team's work: every member's next barrier, and the one it waits at, throws `Aborted`. */
+export function abortTeam(words: Int32Array): void {
+  Atomics.store(words, control.abort, 1);
+  // A worker on its way to sleep finds another generation than it wants to wait on.
+  Atomics.add(words, control.generation, 1);
+  Atomics.notify(words, control.generation);
+}
+
 /**
  * The workers of one training. All run the same program on their own share of the rows and columns and meet at
  * barriers; there is no coordinator. A team of one never waits.

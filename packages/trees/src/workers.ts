@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import type { BoostPlan } from "./booster.ts";
 import { TreesError } from "./errors.ts";
 import type { TrainingMemory } from "./memory.ts";
-import { control } from "./team.ts";
+import { abortTeam } from "./team.ts";
 import type { Tree } from "./tree.ts";
 
 export interface WorkerTask {
@@ -39,12 +39,7 @@ export async function runWorkers(
   signal: AbortSignal | undefined,
   onProgress: (iteration: number, metric: number | undefined) => void,
 ): Promise<Trained> {
-  const stop = (): void => {
-    Atomics.store(memory.control, control.abort, 1);
-    // A worker on its way to sleep finds another generation than it wants to wait on.
-    Atomics.add(memory.control, control.generation, 1);
-    Atomics.notify(memory.control, control.generation);
-  };
+  const stop = (): void => abortTeam(memory.control);
   const failures: unknown[] = [];
   const fail = (error: unknown): void => {
     failures.push(error);

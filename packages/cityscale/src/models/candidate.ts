@@ -5,10 +5,10 @@ import { type Connection, literal } from "../lake/index.ts";
 import { type DirectForecaster, fitForecaster, loadForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
 import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
-import { declaredEffort, isFar } from "./kinds.ts";
+import { declaredEffort } from "./kinds.ts";
+import { learningSet } from "./learning-set.ts";
 import {
   calibrationStart,
-  firstDay,
   firstTrainingDay,
   type Origins,
   originsBefore,
@@ -69,8 +69,8 @@ export async function trainCandidate(
   const { city, target, lagMs } = options;
   const progress = options.onProgress ?? (() => undefined);
   const view = createView(city, target, lagMs);
-  const span = await connection.first<{ low: number | null; high: number | null; n: number }>(`
-    SELECT min(start_at) AS low, max(end_at) AS high, (SELECT count(*) FROM entities) AS n
+  const span = await connection.first<{ low: number | null; high: number | null }>(`
+    SELECT min(start_at) AS low, max(end_at) AS high
     FROM observations JOIN steps USING (t) WHERE measure = ${literal(target.measure)}`);
   if (span?.low == null || span.high == null)
     throw new CityScaleError("DATA_MISSING", `there are no observations of ${target.measure} yet`);
@@ -103,20 +103,10 @@ export async function trainCandidate(
     return Number(took.toFixed(2));
   };
   const effort = declaredEffort(target);
-  const thinned = thinOrigins(trainable, effort.maxOrigins);
-  const origins = isFar(view) ? firstDay(thinned, view.slotsPerDay) : thinned;
-  const possible = span.n * origins.leads.reduce((sum, leads) => sum + leads, 0);
   // In a function of its own: the training set is gone before the test window's is computed.
   const fit = async () => {
-    const training = await buildFeatures(connection, city, view, {
-      ...request,
-      origins: origins.at,
-      leads: origins.leads,
-      onlyWithTarget: true,
-      targetsKnownBy: testFrom,
-      share: Math.min(1, effort.maxRows / possible),
-    });
-    await connection.trim();
+    const learning = { city, view, request, trainable, cut: testFrom, effort };
+    const { set: training, origins } = await learningSet(connection, learning);
     globalThis.gc?.();
     const features = seconds();
     progress(`training on ${training.rows} rows x ${view.columns.length} features`, 0.3);
@@ -130,9 +120,9 @@ export async function trainCandidate(
       ...(options.signal ? { signal: options.signal } : {}),
       onProgress: (p) => progress("training", 0.3 + (0.5 * p.done) / p.of),
     });
-    return { model, rows: training.rows, seconds: { features, fit: seconds() } };
+    return { model, rows: training.rows, origins: origins.at.length, seconds: { features, fit: seconds() } };
   };
-  const { model, rows: trainingRows, seconds: spent } = await fit();
+  const { model, rows: trainingRows, origins: trainingOrigins, seconds: spent } = await fit();
   // In a training process (see trainer.ts) what the fit held is given back before the next features want it.
   globalThis.gc?.();
   progress("judging on the test window", 0.8);
@@ -167,7 +157,7 @@ export async function trainCandidate(
       scores,
       test: { from: test.at[0]!, to: test.at.at(-1)!, origins: test.at.length },
       trainingRows,
-      trainingOrigins: origins.at.length,
+      trainingOrigins,
       seconds: { ...spent, evaluation: seconds() },
     },
   };

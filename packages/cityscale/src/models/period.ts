@@ -8,15 +8,9 @@ import {
   type WeatherMode,
 } from "../features/index.ts";
 import { type Connection, literal } from "../lake/index.ts";
-import { type Effort, isFar } from "./kinds.ts";
-import {
-  firstDay,
-  firstTrainingDay,
-  type Origins,
-  originsBefore,
-  regularOrigins,
-  thinOrigins,
-} from "./origins.ts";
+import type { Effort } from "./kinds.ts";
+import { learningSet } from "./learning-set.ts";
+import { firstTrainingDay, type Origins, originsBefore, regularOrigins } from "./origins.ts";
 
 /** A past period to forecast, as it is asked for. */
 export interface PeriodOptions {
@@ -85,20 +79,7 @@ export async function trainingSetOf(
       `only ${before.at.length} training origins lie before ${new Date(cut).toISOString()}; 28 are the least`,
     );
   }
-  const thinned = thinOrigins(before, effort.maxOrigins);
-  const origins = isFar(view) ? firstDay(thinned, view.slotsPerDay) : thinned;
-  const counted = await connection.first<{ n: number }>("SELECT count(*) AS n FROM entities");
-  const possible = counted!.n * origins.leads.reduce((sum, leads) => sum + leads, 0);
-  const set = await buildFeatures(connection, city, view, {
-    ...request,
-    origins: origins.at,
-    leads: origins.leads,
-    onlyWithTarget: true,
-    targetsKnownBy: cut,
-    share: Math.min(1, effort.maxRows / possible),
-  });
-  await connection.trim();
-  return { set, origins };
+  return await learningSet(connection, { city, view, request, trainable: before, cut, effort });
 }
 
 /** Rows of a period's origins to forecast; targets that had not come true by its end count as unknown. */

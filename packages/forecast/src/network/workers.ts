@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { control } from "@cityscale/trees/wasm";
+import { abortTeam } from "@cityscale/trees/wasm";
 import { ForecastError } from "../errors.ts";
 import type { NetworkProgress } from "./options.ts";
 import type { TrainingPlan } from "./training-plan.ts";
@@ -9,9 +9,6 @@ export interface WorkerTask {
   readonly index: number;
   readonly size: number;
 }
-
-/** A worker that was about to sleep at a barrier misses a single wake, and would sleep on for a second. */
-const WAKE_EVERY_MS = 20;
 
 /**
  * Runs a training on `size` worker threads and waits until every one of them has ended.
@@ -25,11 +22,7 @@ export async function runWorkers(
   onProgress: ((progress: NetworkProgress) => void) | undefined,
 ): Promise<void> {
   const failures: unknown[] = [];
-  let waking: NodeJS.Timeout | undefined;
-  const stop = (): void => {
-    Atomics.store(plan.control, control.abort, 1);
-    waking ??= setInterval(() => Atomics.notify(plan.control, control.generation), WAKE_EVERY_MS);
-  };
+  const stop = (): void => abortTeam(plan.control);
   const fail = (error: unknown): void => {
     failures.push(error);
     stop();
@@ -59,7 +52,6 @@ export async function runWorkers(
     );
   } finally {
     signal?.removeEventListener("abort", stop);
-    clearInterval(waking);
   }
   signal?.throwIfAborted();
   if (failures.length > 0) throw failures[0];
