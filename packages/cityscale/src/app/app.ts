@@ -18,7 +18,7 @@ import {
   type Owner,
   openDatabase,
 } from "../core/index.ts";
-import type { City, Target } from "../domain/index.ts";
+import { type City, quantityTargets, type Target } from "../domain/index.ts";
 import { createJobs, createSchedules, type Job, type Jobs, type Schedules } from "../jobs/index.ts";
 import { createPartitions, type Partitions } from "../pipeline/index.ts";
 import { createArtifactFolder, createRegistry, type Registry } from "../registry/index.ts";
@@ -227,6 +227,7 @@ export class App {
             payload: { city: city.id, target: target.name },
           });
         await at("ingest", target.schedule.ingest, "observations");
+        if (target.kind === "binary") continue;
         await at("forecast", target.schedule.forecast, "forecasts");
         await at("review", target.schedule.review, "model");
       }
@@ -260,7 +261,7 @@ export class App {
       return job.state === "succeeded";
     };
     for (const { city } of this.cities.values()) {
-      const targets = Object.values(city.targets);
+      const targets = quantityTargets(city);
       const champions = await Promise.all(
         targets.map((target) => this.registry.promotions.aliases(city.id, target.name)),
       );
@@ -316,9 +317,8 @@ export class App {
   /** Why it is not ready to serve; null when every target has a forecast. */
   async ready(): Promise<string | null> {
     for (const { city, server } of this.cities.values()) {
-      for (const target of Object.keys(city.targets)) {
-        if ((await server.batches(target, 1)).length === 0)
-          return `${city.id}/${target} has no forecasts yet`;
+      for (const { name } of quantityTargets(city)) {
+        if ((await server.batches(name, 1)).length === 0) return `${city.id}/${name} has no forecasts yet`;
       }
     }
     return null;

@@ -1,4 +1,5 @@
 import { CityScaleError } from "../core/index.ts";
+import { quantityTargets } from "../domain/index.ts";
 import type { Job, JobContext, Jobs } from "../jobs/index.ts";
 import {
   type Asset,
@@ -43,7 +44,7 @@ export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>)
       const period = range(context.payload);
       const report = await ingest(parts, context, period ? { range: period } : {});
       // What is new may be the outcome of a forecast.
-      for (const target of Object.values(parts.city.targets)) {
+      for (const target of quantityTargets(parts.city)) {
         await jobs.enqueue(
           "outcomes",
           { city: parts.city.id, target: target.name },
@@ -96,6 +97,12 @@ export async function enqueueAsset(
   }
   const { actor, ...payload } = options;
   const { runtime, target } = app.target(payload.city, payload.target);
+  if (asset !== "observations" && target.kind === "binary") {
+    throw new CityScaleError(
+      "TARGET_UNKNOWN",
+      `${target.name} of ${payload.city} is a binary target: it has backtests, and no ${asset} yet`,
+    );
+  }
   const full = asset === "observations" ? payload : { ...payload, target: target.name };
   const period = payload.from === undefined ? "" : `/${payload.from}-${payload.to}`;
   return await app.jobs.enqueue(asset, full, {

@@ -93,10 +93,15 @@ export async function openScratchLake(options: ScratchOptions): Promise<ScratchL
     );
     options.onProgress?.("checking rows against the contract");
     const merged = await open.merge();
-    if (merged.inserted === 0)
+    const levels = await open.read((connection) =>
+      connection.first<{ stored: boolean; bad: number }>(
+        "SELECT EXISTS (FROM snapshots) AS stored, (SELECT count(*) FROM quarantine WHERE stream = 'levels') AS bad",
+      ),
+    );
+    if (merged.inserted === 0 && !levels!.stored)
       throw new CityScaleError("DATA_MISSING", `the files of ${city.id} under ${root} hold no usable rows`);
-    if (merged.quarantined > 0)
-      notes.push(`${merged.quarantined} rows failed the contract and were left out`);
+    const bad = merged.quarantined + levels!.bad;
+    if (bad > 0) notes.push(`${bad} rows failed the contract and were left out`);
     return {
       lake: open,
       lagMs,

@@ -8,8 +8,11 @@ import {
   detectorNames,
   type ExpectationName,
   expectationNames,
+  levelNames,
+  measureKinds,
   memberKinds,
   modelKinds,
+  targetKinds,
 } from "./vocabulary.ts";
 
 const id = z
@@ -30,9 +33,9 @@ const bounds = z.strictObject({ min: z.number().optional(), max: z.number().opti
 const sourceSchema = z.looseObject({ kind: z.string().min(1) });
 
 const contractSchema = z.strictObject({
-  /** Smallest and largest value taken as real. */
+  /** Smallest and largest value taken as real; at most 1,000,000, or 2,000 for a level. */
   min: z.number().default(0),
-  max: z.number().default(1_000_000),
+  max: z.number().optional(),
   /** Counts are whole numbers unless this is false. */
   integer: z.boolean().default(true),
   /**
@@ -47,9 +50,9 @@ const contractSchema = z.strictObject({
 });
 
 const measureSchema = z.strictObject({
-  kind: z.enum(["flow", "log"]),
+  kind: z.enum(measureKinds),
   from: z.string(),
-  /** What an absent row means; `zeroWhenComplete` for a log, else `missing`. */
+  /** What an absent row means; `zeroWhenComplete` for a log, else `missing`, which it always is for a level. */
   absence: z.enum(["missing", "zeroWhenComplete"]).optional(),
   contract: contractSchema.prefault({}),
 });
@@ -84,9 +87,11 @@ const featureSchema = z.strictObject({
 });
 
 const targetSchema = z.strictObject({
-  kind: z.enum(["quantity"]).default("quantity"),
+  kind: z.enum(targetKinds).default("quantity"),
   /** The measure that is forecast; the target's own name when left out. */
   measure: z.string().optional(),
+  /** Binary targets: the level is under it at any moment after the origin, up to the horizon; 3 when left out. */
+  below: z.int().min(1).optional(),
   horizon: duration.optional(),
   /** Added to counts before logarithms, in counts per step: small counts weigh less the larger it is. */
   offset: z.number().positive().default(5),
@@ -142,6 +147,9 @@ const targetSchema = z.strictObject({
     .prefault({}),
 });
 
+/** More bikes than any station holds. */
+const largestLevel = 2000;
+
 /** Thresholds of the detectors of anomalies where a target declares none. */
 const detectorThresholds: Readonly<Record<DetectorName, number>> = {
   residual: 3.2,
@@ -180,6 +188,7 @@ export interface Measure extends Omit<z.output<typeof measureSchema>, "contract"
 }
 /** A contract with everything that defaults fill in. */
 export interface Contract extends z.output<typeof contractSchema> {
+  readonly max: number;
   readonly stuckZeros: string;
 }
 /** Values of one measure that count as missing. Instants in ms UTC. */
@@ -207,9 +216,11 @@ type ParsedTarget = z.output<typeof targetSchema>;
 
 /** A target with everything that defaults fill in. */
 export interface Target
-  extends Omit<ParsedTarget, "measure" | "horizon" | "schedule" | "anomalies" | "expectation"> {
+  extends Omit<ParsedTarget, "measure" | "below" | "horizon" | "schedule" | "anomalies" | "expectation"> {
   readonly name: string;
   readonly measure: string;
+  /** Null for quantities. */
+  readonly below: number | null;
   readonly horizon: string;
   readonly horizonSteps: number;
   readonly expectation: ExpectationName;
@@ -265,7 +276,17 @@ export function defineCity(declaration: CityDeclaration): City {
     const counter = stepMs >= 86_400_000 ? "7d" : "24h";
     const stuckZeros = measure.contract.stuckZeros ?? (measure.kind === "log" ? "60d" : counter);
     const absence = measure.absence ?? (measure.kind === "log" ? "zeroWhenComplete" : "missing");
-    measures[name] = { ...measure, absence, contract: { ...measure.contract, stuckZeros } };
+    const max = measure.contract.max ?? (measure.kind === "level" ? largestLevel : 1_000_000);
+    measures[name] = { ...measure, absence, contract: { ...measure.contract, max, stuckZeros } };
+    if (measure.kind === "level") {
+      if (!levelNames.some((level) => level === name))
+        problems.push(`measures.${name}: a level is one of ${levelNames.join(", ")}`);
+      if (absence !== "missing")
+        problems.push(`measures.${name}.absence: a station without a snapshot is missing, never zero`);
+      if (max > 32_767) problems.push(`measures.${name}.contract.max: a level is at most 32767`);
+      const { min } = measure.contract;
+      if (min < 0) problems.push(`measures.${name}.contract.min: a level is never below 0`);
+    }
     if (!(measure.from in city.sources)) {
       problems.push(`measures.${name}.from: there is no source "${measure.from}"`);
     }
@@ -275,7 +296,15 @@ export function defineCity(declaration: CityDeclaration): City {
     const measure = target.measure ?? name;
     if (!(measure in city.measures))
       problems.push(`targets.${name}.measure: there is no measure "${measure}"`);
-    const horizon = target.horizon ?? (stepMs >= 86_400_000 ? "14d" : "24h");
+    const isBinary = target.kind === "binary";
+    const isLevel = city.measures[measure]?.kind === "level";
+    if (isBinary && measure in city.measures && !isLevel)
+      problems.push(`targets.${name}.kind: a binary target is of a level, and ${measure} is none`);
+    if (!isBinary && isLevel)
+      problems.push(`targets.${name}.kind: ${measure} is a level; declare kind "binary"`);
+    if (!isBinary && target.below !== undefined)
+      problems.push(`targets.${name}.below: only a binary target has a bound`);
+    const horizon = target.horizon ?? (isBinary ? "30m" : stepMs >= 86_400_000 ? "14d" : "24h");
     const horizonSteps = Math.round(parseDuration(horizon) / stepMs);
     if (horizonSteps < 1) problems.push(`targets.${name}.horizon: ${horizon} is shorter than one step`);
     const daily = stepMs >= 86_400_000;
@@ -283,6 +312,7 @@ export function defineCity(declaration: CityDeclaration): City {
       ...target,
       name,
       measure,
+      below: isBinary ? (target.below ?? 3) : null,
       horizon,
       horizonSteps,
       anomalies: anomalyRule(target.anomalies, city.measures[measure]?.kind === "log"),
@@ -290,8 +320,9 @@ export function defineCity(declaration: CityDeclaration): City {
         target.expectation ??
         (daily ? "mean-4" : target.errors === "relative" ? "geometric-mean-8" : "median-8"),
       schedule: {
-        ingest: target.schedule.ingest ?? (daily ? "0 3 * * *" : "5 * * * *"),
-        forecast: target.schedule.forecast ?? (daily ? "0 4 * * *" : "10 * * * *"),
+        ingest: target.schedule.ingest ?? (isBinary ? "*/5 * * * *" : daily ? "0 3 * * *" : "5 * * * *"),
+        forecast:
+          target.schedule.forecast ?? (isBinary ? "*/10 * * * *" : daily ? "0 4 * * *" : "10 * * * *"),
         review: target.schedule.review ?? "30 3 * * 0",
       },
     };
@@ -303,6 +334,11 @@ export function defineCity(declaration: CityDeclaration): City {
   }
   if (problems.length > 0 || !grid) throw new CityError(cityId, problems);
   return { ...city, measures, targets, stepMs, grid, declaration };
+}
+
+/** Targets that the loop trains, forecasts and scores: binary ones are backtested alone. */
+export function quantityTargets(city: Pick<City, "targets">): Target[] {
+  return Object.values(city.targets).filter((target) => target.kind === "quantity");
 }
 
 /** The rule that a declaration means; `loaded` where days of records are loaded, and may be loaded by half. */

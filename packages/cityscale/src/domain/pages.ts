@@ -43,6 +43,28 @@ export interface CompletePage {
   readonly wholeSince: number | null;
 }
 
+/** Snapshots of stations as columns; all arrays have the same length, NaN = not given. */
+export interface LevelPage {
+  readonly stream: "levels";
+  readonly entity: readonly string[];
+  /** When the publisher took the snapshot, ms UTC; not every snapshot has every station. */
+  readonly at: Float64Array;
+  /** Bikes that can be taken, electric ones included. */
+  readonly bikes: Float64Array;
+  readonly ebikes: Float64Array;
+  readonly docks: Float64Array;
+  readonly bikesDisabled: Float64Array;
+  readonly docksDisabled: Float64Array;
+  /** 1 = installed and renting. */
+  readonly renting: Uint8Array;
+  /** 1 = installed and taking bikes back. */
+  readonly returning: Uint8Array;
+  /** When the station itself last reported, ms UTC. */
+  readonly reportedAt: Float64Array;
+  /** True for snapshots out of an archive, which were published when they were taken. */
+  readonly archived: boolean;
+}
+
 /** Hourly weather as columns in the units of `weatherVariables`; NaN = not given. */
 export interface WeatherPage {
   readonly stream: "weather";
@@ -73,6 +95,7 @@ export type StreamPage =
   | ObservationPage
   | LogPage
   | CompletePage
+  | LevelPage
   | WeatherPage
   | EntityPage
   | HolidayPage

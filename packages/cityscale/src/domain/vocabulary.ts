@@ -3,8 +3,20 @@
  * Instants are milliseconds since the epoch (UTC) unless a name says otherwise.
  */
 
-/** `flow`: a count per step; `log`: single records, which are counted. (`level` joins here when its source does.) */
-export type MeasureKind = "flow" | "log";
+/** `flow`: a count per step; `log`: single records, which are counted; `level`: what is there at an instant. */
+export const measureKinds = ["flow", "log", "level"] as const;
+export type MeasureKind = (typeof measureKinds)[number];
+
+/**
+ * What is forecast: a `quantity` per step, or a `binary`: that a level is below a bound at any moment within the
+ * horizon.
+ */
+export const targetKinds = ["quantity", "binary"] as const;
+export type TargetKind = (typeof targetKinds)[number];
+
+/** Levels that every snapshot of a station has; a measure of kind `level` is called as one of them. */
+export const levelNames = ["bikes", "docks"] as const;
+export type LevelName = (typeof levelNames)[number];
 
 /**
  * What an absent row means: nothing is known (`missing`), or that there was nothing to count, once the source has
@@ -22,7 +34,15 @@ export type KnownBasis = "observed" | "published" | "assumed";
 export type WeatherBasis = "issued" | "observed" | "none";
 
 /** What a source can deliver. One source may deliver several streams. */
-export type Stream = "observations" | "log" | "complete" | "entities" | "weather" | "holidays" | "events";
+export type Stream =
+  | "observations"
+  | "log"
+  | "complete"
+  | "levels"
+  | "entities"
+  | "weather"
+  | "holidays"
+  | "events";
 
 /** The thing forecast: a counter, sensor or station. */
 export interface Entity {

@@ -24,6 +24,9 @@ export interface Arrival {
   readonly lagMs: number;
 }
 
+/** Rows that claim to be older than any publisher's sensor are bad dates. */
+export const earliest = Date.UTC(1990, 0, 1);
+
 /** Numbers of entities by id, kept beside the `entities` table. */
 export type EntityNumbers = Map<string, number>;
 

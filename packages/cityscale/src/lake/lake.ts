@@ -13,6 +13,7 @@ import {
   mergeWeather,
 } from "./append.ts";
 import { type Connection, type Engine, openEngine } from "./duckdb.ts";
+import { appendLevels } from "./levels.ts";
 import { appendComplete, appendLog } from "./log.ts";
 import { type MergeReport, mergeObservations } from "./merge.ts";
 import { migrations } from "./schema.ts";
@@ -41,7 +42,7 @@ export interface SourceState {
   readonly lastErrorAt: number | null;
 }
 
-/** Rows stored of one page. */
+/** Rows stored of one page, and those put into quarantine at once. */
 export interface AppendReport {
   readonly rows: number;
   readonly rejected: number;
@@ -264,6 +265,7 @@ export class Lake {
       lagMs: this.#options.lagMs.get(source) ?? 0,
     };
     let rows = 0;
+    let quarantined = 0;
     const pageSeq = this.#seq;
     for (const part of page.parts) {
       switch (part.stream) {
@@ -278,6 +280,12 @@ export class Lake {
         case "complete":
           this.#seq += await appendComplete(connection, this.city, part, arrival, pageSeq, this.#seq);
           break;
+        case "levels": {
+          const stored = await appendLevels(connection, this.city, this.#numbers, part, arrival);
+          rows += stored.rows;
+          quarantined += stored.quarantined;
+          break;
+        }
         case "weather":
           rows += await mergeWeather(connection, part, arrival);
           break;
@@ -305,7 +313,7 @@ export class Lake {
         source,
       ]);
     }
-    return { rows, rejected };
+    return { rows, rejected: rejected + quarantined };
   }
 
   /** Brings what was appended into the clean tables; repeatable, and safe to kill. */

@@ -1,4 +1,5 @@
 import type { City } from "../domain/index.ts";
+import { earliest } from "./append.ts";
 import { type Connection, literal } from "./duckdb.ts";
 import { extendSteps } from "./steps.ts";
 
@@ -24,9 +25,6 @@ export function addReports(a: MergeReport, b: MergeReport): MergeReport {
     touched: [...a.touched, ...b.touched],
   };
 }
-
-/** Rows that claim to be older than any publisher's sensor are bad dates. */
-const earliest = Date.UTC(1990, 0, 1);
 
 /**
  * Brings raw observations that came since the last merge into the clean tables, poll by poll, each in one

@@ -139,4 +139,11 @@ export const migrations: readonly string[] = [
     SELECT o.measure, o.e, o.t, o.value, o.known_at, m.masked_at, o.basis
     FROM loaded_observations o JOIN masked m ON m.measure = o.measure AND m.e = o.e AND m.t = o.t AND m.masked_at > o.known_at;
   `,
+  // Snapshots of stations, once for each station and instant. NULL = not given.
+  `
+  CREATE TABLE snapshots (
+    "at" BIGINT, e INTEGER, bikes SMALLINT, ebikes SMALLINT, docks SMALLINT, bikes_disabled SMALLINT, docks_disabled SMALLINT,
+    renting BOOLEAN, "returning" BOOLEAN, reported_at BIGINT, known_at BIGINT, ingested_at BIGINT, source VARCHAR
+  );
+  `,
 ];

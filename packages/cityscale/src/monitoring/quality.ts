@@ -1,4 +1,12 @@
-import { type City, dateOfDay, localDay, parseDuration, stuckSteps, type Target } from "../domain/index.ts";
+import {
+  type City,
+  dateOfDay,
+  localDay,
+  parseDuration,
+  quantityTargets,
+  stuckSteps,
+  type Target,
+} from "../domain/index.ts";
 import { type Annotation, type Connection, type Lake, literal } from "../lake/index.ts";
 import { openAnomalies } from "./anomalies.ts";
 
@@ -106,6 +114,7 @@ export async function qualityReport(
   const measures: MeasureHealth[] = [];
   const deadCounters: DeadCounter[] = [];
   for (const [name, measure] of Object.entries(city.measures)) {
+    if (measure.kind === "level") continue;
     const health = await measureHealth(connection, city, name, lagMs.get(measure.from) ?? 0, now);
     measures.push(health);
     if (health.rows > 0 && !health.fresh)
@@ -126,7 +135,7 @@ export async function qualityReport(
         .map((run) => run.name ?? run.entity)
         .join(", ")}`,
     );
-  for (const target of Object.values(city.targets))
+  for (const target of quantityTargets(city))
     problems.push(...(await anomalyProblems(connection, city, target, now)));
   const quarantine = await quarantineCounts(connection);
   const schemaChanges = await connection.rows<{ source: string; at: number; change: string }>(
