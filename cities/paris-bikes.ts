@@ -2,7 +2,7 @@ import { defineCity, opendatasoft, openMeteo, publicHolidays, schoolHolidays } f
 
 /** Hours from the evening curfew, as announced, to six in the morning. */
 const curfew = `
-  SELECT s.t, COALESCE(s.slot >= c.from_hour OR s.slot < 6, false) AS curfew
+  SELECT s.t, c.from_hour IS NOT NULL AND (s.slot >= c.from_hour OR s.slot < 6) AS curfew
   FROM steps s JOIN days d USING (day) LEFT JOIN (VALUES
     (DATE '2020-10-17', DATE '2020-10-29', 21),
     (DATE '2020-12-15', DATE '2021-01-15', 20),
