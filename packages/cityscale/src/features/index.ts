@@ -1,5 +1,23 @@
 export { buildFeatures, type FeatureSet } from "./build.ts";
 export { type ViewPart, viewParts } from "./columns.ts";
+export {
+  capacityAt,
+  distanceKm,
+  type FallProfile,
+  type FallProfiles,
+  featureMemoryMs,
+  LevelHistory,
+  type LevelRange,
+  type LevelRows,
+  type Levels,
+  type LevelTarget,
+  levelColumns,
+  type Outcomes,
+  profileDays,
+  publicHolidays,
+  readLevels,
+  type Station,
+} from "./levels/index.ts";
 export { type OnlineStore, type OnlineVectors, openOnlineStore } from "./online.ts";
 export type { FeatureRequest, WeatherMode, WhatIf } from "./request.ts";
 export { createView, type FeatureView } from "./view.ts";

@@ -1,0 +1,205 @@
+import type { LevelName } from "../../domain/index.ts";
+import type { Connection } from "../../lake/index.ts";
+import { fillOrigin, levelColumns, originColumns } from "./columns.ts";
+import { type FallProfiles, fallProfiles } from "./fall-profile.ts";
+import { type Levels, rowAt } from "./levels.ts";
+import { neighboursOf } from "./neighbours.ts";
+import { type Outcomes, outcomesOf } from "./outcomes.ts";
+import { type Side, sideOf } from "./side.ts";
+import { LocalWeek } from "./slots.ts";
+
+/** What a binary target asks of a level: will it be below a number at any moment of a horizon? */
+export interface LevelTarget {
+  readonly measure: LevelName;
+  readonly horizonMs: number;
+  /** A count under it is short. */
+  readonly below: number;
+}
+
+/** Rows of (origin, station) with their features; all arrays have `rows` places. */
+export interface LevelRows {
+  readonly rows: number;
+  /** Places in the origins asked for and in `Levels.stations`. */
+  readonly origin: Int32Array;
+  readonly station: Int32Array;
+  /** The newest count at the origin; NaN where missing. */
+  readonly count: Float32Array;
+  /** One per name in `levelColumns`; NaN is missing. */
+  readonly columns: readonly Float32Array[];
+}
+
+/** The public holidays that the lake knows, as local day numbers. */
+export async function publicHolidays(connection: Connection): Promise<Set<number>> {
+  const { day } = await connection.numbers("SELECT DISTINCT day FROM holidays WHERE kind = 'public'");
+  return new Set(day);
+}
+
+const weekMs = 7 * 86_400_000;
+
+/**
+ * How far back features look from an origin where profiles are kept elsewhere, ms: neighbours are stations seen in
+ * the week before the week of the origin.
+ */
+export const featureMemoryMs = 2 * weekMs + 86_400_000;
+
+/**
+ * Features and outcomes of stations at origins, for training, backtests and forecasts alike. Only what was known at
+ * an origin goes into its features: its newest snapshot, those before it, and profiles of the week before it.
+ */
+export class LevelHistory {
+  readonly levels: Levels;
+  readonly #week: LocalWeek;
+  readonly #profilesAt: ((target: LevelTarget, asOf: number) => FallProfiles) | undefined;
+  readonly #sides = new Map<LevelName, Side>();
+  readonly #outcomes = new Map<string, Outcomes>();
+  readonly #profiles = new Map<string, FallProfiles>();
+  #slots: Uint8Array | undefined;
+  #neighbours: { readonly asOf: number; readonly near: readonly Int32Array[] } | undefined;
+
+  /**
+   * @param holidays local day numbers
+   * @param profilesAt where profiles come from that are kept elsewhere; computed from `levels` when left out. Their
+   *   stations must be those of `levels`.
+   */
+  constructor(
+    levels: Levels,
+    timeZone: string,
+    holidays: ReadonlySet<number>,
+    profilesAt?: (target: LevelTarget, asOf: number) => FallProfiles,
+  ) {
+    this.levels = levels;
+    this.#week = new LocalWeek(timeZone, holidays);
+    this.#profilesAt = profilesAt;
+  }
+
+  /** The newest row known at each origin; -1 without one. */
+  newestAt(origins: Float64Array): Int32Array {
+    return Int32Array.from(origins, (origin) => rowAt(this.levels.knownAt, origin));
+  }
+
+  /** The instant (ms UTC) of whose knowledge the profiles at an origin are: the local Monday at or before it. */
+  profileInstant(origin: number): number {
+    return this.#week.weekOf(origin);
+  }
+
+  /** Profiles as known at an instant. The newest of each target are kept. */
+  profiles(target: LevelTarget, asOf: number): FallProfiles {
+    const key = keyOf(target);
+    const kept = this.#profiles.get(key);
+    if (kept?.asOf === asOf) return kept;
+    const profiles = this.#profilesAt?.(target, asOf) ?? this.#computeProfiles(target, asOf);
+    this.#profiles.set(key, profiles);
+    return profiles;
+  }
+
+  /**
+   * The lowest count within the horizon of each origin, origins x stations, and when it is known: see `outcomesOf`.
+   */
+  outcomes(target: LevelTarget, origins: Float64Array): Outcomes {
+    const { count } = this.#side(target.measure);
+    return outcomesOf(this.levels, count, origins, this.newestAt(origins), target.horizonMs);
+  }
+
+  /** The counts in the newest snapshot known at each origin, origins x stations; -1 where missing. */
+  counts(measure: LevelName, origins: Float64Array): Int16Array {
+    const { count } = this.#side(measure);
+    const width = this.levels.stations.length;
+    const counts = new Int16Array(origins.length * width).fill(-1);
+    for (const [i, row] of this.newestAt(origins).entries()) {
+      if (row >= 0) counts.set(count.subarray(row * width, (row + 1) * width), i * width);
+    }
+    return counts;
+  }
+
+  /**
+   * Features of every station at every origin, or of those with a 1 in `wanted` (origins x stations), in that order.
+   * Origins in time order are quickest.
+   */
+  features(target: LevelTarget, origins: Float64Array, wanted?: Uint8Array): LevelRows {
+    const { levels } = this;
+    const width = levels.stations.length;
+    let rows = origins.length * width;
+    if (wanted) rows = wanted.reduce((sum, flag) => sum + flag, 0);
+    const origin = new Int32Array(rows);
+    const station = new Int32Array(rows);
+    const columns = levelColumns.map(() => new Float32Array(rows));
+    const scratch = originColumns(width);
+    const from = levelColumns.map((name) => scratch[name]!);
+    const side = this.#side(target.measure);
+    const other = this.#side(target.measure === "bikes" ? "docks" : "bikes");
+    const outcomes = this.#outcomesOfRows(target);
+    const newest = this.newestAt(origins);
+    let out = 0;
+    for (let i = 0; i < origins.length; i++) {
+      const at = origins[i]!;
+      const asOf = this.profileInstant(at);
+      fillOrigin(
+        {
+          ...{ levels, side, other, outcomes },
+          profiles: this.profiles(target, asOf),
+          neighbours: this.#neighboursAt(asOf),
+          origin: at,
+          row: newest[i]!,
+          place: this.#week.placeOf(at),
+          below: target.below,
+          horizonMs: target.horizonMs,
+        },
+        scratch,
+      );
+      const first = out;
+      for (let s = 0; s < width; s++) {
+        if (wanted && wanted[i * width + s] === 0) continue;
+        origin[out] = i;
+        station[out++] = s;
+      }
+      for (let c = 0; c < columns.length; c++) {
+        const column = columns[c]!;
+        const values = from[c]!;
+        for (let k = first; k < out; k++) column[k] = values[station[k]!]!;
+      }
+    }
+    return { rows, origin, station, count: columns[levelColumns.indexOf("count")]!, columns };
+  }
+
+  #side(measure: LevelName): Side {
+    let side = this.#sides.get(measure);
+    if (!side) {
+      side = sideOf(this.levels, measure);
+      this.#sides.set(measure, side);
+    }
+    return side;
+  }
+
+  #outcomesOfRows(target: LevelTarget): Outcomes {
+    const key = keyOf(target);
+    let outcomes = this.#outcomes.get(key);
+    if (!outcomes) {
+      const { at } = this.levels;
+      const self = Int32Array.from(at, (_, row) => row);
+      outcomes = outcomesOf(this.levels, this.#side(target.measure).count, at, self, target.horizonMs);
+      this.#outcomes.set(key, outcomes);
+    }
+    return outcomes;
+  }
+
+  #computeProfiles(target: LevelTarget, asOf: number): FallProfiles {
+    const { at, knownAt, stations } = this.levels;
+    this.#slots ??= Uint8Array.from(at, (instant) => this.#week.placeOf(instant).slot);
+    return fallProfiles(
+      {
+        ...{ at, knownAt, slots: this.#slots, below: target.below },
+        stations: stations.length,
+        side: this.#side(target.measure),
+        outcomes: this.#outcomesOfRows(target),
+      },
+      asOf,
+    );
+  }
+
+  #neighboursAt(asOf: number): readonly Int32Array[] {
+    if (this.#neighbours?.asOf !== asOf) this.#neighbours = { asOf, near: neighboursOf(this.levels, asOf) };
+    return this.#neighbours.near;
+  }
+}
+
+const keyOf = ({ measure, horizonMs, below }: LevelTarget) => `${measure} ${horizonMs} ${below}`;

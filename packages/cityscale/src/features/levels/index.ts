@@ -1,0 +1,18 @@
+export { levelColumns } from "./columns.ts";
+export { type FallProfile, type FallProfiles, profileDays } from "./fall-profile.ts";
+export {
+  featureMemoryMs,
+  LevelHistory,
+  type LevelRows,
+  type LevelTarget,
+  publicHolidays,
+} from "./history.ts";
+export {
+  capacityAt,
+  type LevelRange,
+  type Levels,
+  readLevels,
+  type Station,
+} from "./levels.ts";
+export { distanceKm } from "./neighbours.ts";
+export type { Outcomes } from "./outcomes.ts";
