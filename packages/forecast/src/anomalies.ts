@@ -1,6 +1,6 @@
 import { ForecastError, requireLength } from "./errors.ts";
 import { medianKnown } from "./quantile.ts";
-import { RollingMedian } from "./rolling-median.ts";
+import { RollingQuantiles } from "./rolling-quantiles.ts";
 
 /**
  * One series on a dense grid of steps, oldest first, NaN where unknown. `forecast` is what was forecast for a
@@ -16,8 +16,9 @@ export interface Observed {
 /**
  * How the anomaly score of a step is made; the score is signed, an alarm is raised beyond `alarm`:
  * - `residual`: (ln(1 + y) - ln(1 + forecast)) over the robust scale of such residuals in the `window` steps
- *   before, 1.4826 x median |residual| (Hampel 1974), once `minimum` of them are known; below -`fault` the step
- *   counts as half loaded
+ *   before, once `minimum` of them are known; below -`fault` the step counts as half loaded. The scale is what makes
+ *   the upper quartile of |residual| that of a normal: the usual median of them (Hampel 1974) takes a series that is
+ *   mostly quiet and every few days wild for a quiet one
  * - `weekdayMad`: ln(1 + y) against the median of the same slot in the `seasons` seasons before, over 1.4826 x
  *   their median absolute deviation, at least `floor`; `season` in steps (7 for days)
  * - `plainZScore`: y against mean and standard deviation of the `window` steps before
@@ -46,6 +47,10 @@ export interface Anomalies {
   readonly score: Float64Array;
   readonly verdict: readonly AnomalyVerdict[];
 }
+
+/** Level of |residual| that tells its scale, and the quantile there of the standard half-normal distribution. */
+const SCALE_LEVEL = 0.75;
+const HALF_NORMAL = 1.1503493803760079;
 
 /** Keeps a score finite where everything before was forecast exactly. */
 const LEAST_SCALE = 1e-6;
@@ -103,9 +108,9 @@ function log1pCount(value: number, step: number): number {
 }
 
 function residualScores(residuals: Float64Array, window: number, minimum: number): Float64Array {
-  const before = new RollingMedian(window);
+  const before = new RollingQuantiles(window);
   return residuals.map((residual) => {
-    const scale = before.known >= minimum ? 1.4826 * before.median() : Number.NaN;
+    const scale = before.known >= minimum ? before.at(SCALE_LEVEL) / HALF_NORMAL : Number.NaN;
     before.push(Math.abs(residual));
     return residual / Math.max(scale, LEAST_SCALE);
   });

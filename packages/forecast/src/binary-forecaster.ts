@@ -11,7 +11,7 @@ import {
   type TreeParams,
 } from "./fitting.ts";
 import { checkColumns, checkMatrix, type Matrix, rowsWhere, take, takeRows } from "./matrix.ts";
-import { applyMap, chooseMap, type ProbabilityMap, readMap } from "./probability-map.ts";
+import { applyMap, chooseMap, type Labelled, type ProbabilityMap, readMap } from "./probability-map.ts";
 import { gainShares, readModel } from "./stored-model.ts";
 
 /** Training rows of a binary target. */
@@ -23,6 +23,16 @@ export interface BinaryRows {
   readonly weight?: Float64Array;
   /** 1 for rows of the later calibration window, else 0. */
   readonly calibration: Uint8Array;
+  /** 1 for rows that alarms are about, which thresholds are chosen on; all where not given. */
+  readonly eligible?: Uint8Array;
+}
+
+/** Probabilities from which to alarm, chosen on eligible calibration rows. */
+export interface AlarmThresholds {
+  /** Where as large a share of the rows as the alarm rate lies at or above it. */
+  readonly budget: number;
+  /** Where F1 is highest. */
+  readonly f1: number;
 }
 
 export interface BinaryOptions extends FitOptions {
@@ -30,6 +40,8 @@ export interface BinaryOptions extends FitOptions {
   readonly calibrate: Calibrate;
   /** Over `DEFAULT_BINARY_TREES`. */
   readonly trees?: TreeParams;
+  /** Share of the eligible rows to alarm on; 0.01 where not given. */
+  readonly alarmRate?: number;
 }
 
 /** What served stock-outs best: rare events want few leaves, many rows in each, and L2. */
@@ -46,9 +58,11 @@ export interface BinaryParts {
   readonly featureNames: readonly string[];
   readonly model: Model;
   readonly map: ProbabilityMap;
+  /** Null without a calibration window, or where nothing positive is in it. */
+  readonly thresholds: AlarmThresholds | null;
 }
 
-const KIND = "binary-forecaster/1";
+const KIND = "binary-forecaster/2";
 
 /**
  * Fits the probability of a binary target.
@@ -72,20 +86,28 @@ export async function fitBinary(rows: BinaryRows, options: BinaryOptions): Promi
 
   let model: Model | null = null;
   let map: ProbabilityMap = { kind: "identity" };
+  let thresholds: AlarmThresholds | null = null;
   if (split) {
     model = await fitter.fit("before calibration", subsample(all, split.early), params);
     const columns = takeRows(
       matrix,
       split.late.map((k) => usable[k]!),
     );
-    map = chooseMap({
+    const late = {
       y: take(all.label, split.late),
       p: model.predict(columns),
       weight: take(all.weight, split.late),
-    });
+    };
+    map = chooseMap(late);
+    const { eligible } = rows;
+    const alarmed = { ...late, p: applyMap(map, late.p) };
+    thresholds = alarmThresholds(
+      eligible ? labelledWhere(alarmed, (k) => eligible[usable[split.late[k]!]!] === 1) : alarmed,
+      options.alarmRate ?? 0.01,
+    );
   }
   if (model === null || options.calibrate === "refit") model = await fitter.fit("probability", all, params);
-  return new BinaryForecaster({ featureNames: matrix.names, model, map });
+  return new BinaryForecaster({ featureNames: matrix.names, model, map, thresholds });
 }
 
 /** A fitted forecaster of a probability; made by `fitBinary` or `fromBytes`. Immutable. */
@@ -106,6 +128,11 @@ export class BinaryForecaster {
     return this.#parts.map;
   }
 
+  /** Where to alarm; null where no calibration rows were there to choose on. */
+  get thresholds(): AlarmThresholds | null {
+    return this.#parts.thresholds;
+  }
+
   /**
    * Probabilities, one per row.
    *
@@ -124,8 +151,9 @@ export class BinaryForecaster {
 
   /** The same forecaster gives the same bytes. */
   toBytes(): Uint8Array {
-    const { featureNames, model, map } = this.#parts;
-    return pack(KIND, { featureNames, map }, [model.toBytes()]);
+    const { featureNames, model, map, thresholds } = this.#parts;
+    const alarms = thresholds ? [thresholds.budget, thresholds.f1] : [];
+    return pack(KIND, { featureNames, map, alarms }, [model.toBytes()]);
   }
 
   /** @throws ForecastError `bytes` on anything `toBytes` cannot have written. */
@@ -137,15 +165,56 @@ export class BinaryForecaster {
       featureNames,
       model: readModel(sections[0]!, featureNames),
       map: readMap(fields.object("map")),
+      thresholds: readThresholds(fields.numbers("alarms")),
     });
   }
 }
 
-function checkRows({ matrix, target, weight, calibration }: BinaryRows): void {
+function readThresholds(alarms: readonly number[]): AlarmThresholds | null {
+  const [budget, f1] = alarms;
+  if (alarms.length === 0) return null;
+  if (alarms.length !== 2 || !alarms.every((p) => p >= 0 && p <= 1)) {
+    throw new ForecastError("bytes", "the thresholds of alarms are not two probabilities");
+  }
+  return { budget: budget!, f1: f1! };
+}
+
+/** Thresholds on weighted rows; null without a positive one. */
+function alarmThresholds({ y, p, weight }: Labelled, rate: number): AlarmThresholds | null {
+  const order = new Int32Array(y.length).map((_, i) => i).sort((a, b) => p[b]! - p[a]!);
+  let [all, positives] = [0, 0];
+  for (let i = 0; i < y.length; i++) {
+    all += weight[i]!;
+    if (y[i]! > 0.5) positives += weight[i]!;
+  }
+  if (positives === 0) return null;
+  let [alarms, hits, best] = [0, 0, -1];
+  let budget = p[order[0]!]!;
+  let f1 = budget;
+  for (let k = 0; k < order.length; ) {
+    const at = p[order[k]!]!;
+    for (; k < order.length && p[order[k]!] === at; k++) {
+      alarms += weight[order[k]!]!;
+      if (y[order[k]!]! > 0.5) hits += weight[order[k]!]!;
+    }
+    if (alarms <= rate * all) budget = at;
+    const score = (2 * hits) / (alarms + positives);
+    if (score > best) [best, f1] = [score, at];
+  }
+  return { budget, f1 };
+}
+
+function labelledWhere({ y, p, weight }: Labelled, keep: (k: number) => boolean): Labelled {
+  const index = rowsWhere(y.length, keep);
+  return { y: take(y, index), p: take(p, index), weight: take(weight, index) };
+}
+
+function checkRows({ matrix, target, weight, calibration, eligible }: BinaryRows): void {
   checkMatrix(matrix);
   requireLength("target", target.length, matrix.rows);
   requireLength("calibration", calibration.length, matrix.rows);
   if (weight) requireLength("weight", weight.length, matrix.rows);
+  if (eligible) requireLength("eligible", eligible.length, matrix.rows);
   for (let i = 0; i < matrix.rows; i++) {
     const y = target[i]!;
     if (y !== 0 && y !== 1 && !Number.isNaN(y)) {

@@ -12,6 +12,7 @@ export {
 } from "./anomalies.ts";
 export * as baselines from "./baselines.ts";
 export {
+  type AlarmThresholds,
   BinaryForecaster,
   type BinaryOptions,
   type BinaryRows,

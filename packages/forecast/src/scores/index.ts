@@ -1,10 +1,16 @@
 export {
+  atAlarmRate,
   averagePrecision,
   bestF1,
   brier,
   expectedCalibrationError,
   f1,
+  probabilityBias,
+  type Ranking,
+  type ReliabilityBin,
+  rankingOf,
   recallAtAlarmRate,
+  reliability,
 } from "./binary.ts";
 export { type GroupScores, groupScores } from "./grouped.ts";
 export { coverage, pinball, relativeWidth } from "./interval.ts";

@@ -115,7 +115,12 @@ export class LevelHistory {
    * Features of every station at every origin, or of those with a 1 in `wanted` (origins x stations), in that order.
    * Origins in time order are quickest.
    */
-  features(target: LevelTarget, origins: Float64Array, wanted?: Uint8Array): LevelRows {
+  features(
+    target: LevelTarget,
+    origins: Float64Array,
+    wanted?: Uint8Array,
+    onProgress?: (share: number) => void,
+  ): LevelRows {
     const { levels } = this;
     const width = levels.stations.length;
     let rows = origins.length * width;
@@ -131,6 +136,7 @@ export class LevelHistory {
     const newest = this.newestAt(origins);
     let out = 0;
     for (let i = 0; i < origins.length; i++) {
+      if (i % 100 === 0) onProgress?.(i / origins.length);
       const at = origins[i]!;
       const asOf = this.profileInstant(at);
       fillOrigin(

@@ -1,8 +1,10 @@
+import { quantileSorted } from "./quantile.ts";
+
 /**
- * The median of the last `window` values pushed, unknown ones (NaN) skipped. Values are kept sorted: a push
+ * Quantiles of the last `window` values pushed, unknown ones (NaN) skipped. Values are kept sorted: a push
  * costs a binary search and a copy.
  */
-export class RollingMedian {
+export class RollingQuantiles {
   readonly #window: number;
   readonly #recent: Float64Array;
   readonly #sorted: Float64Array;
@@ -37,12 +39,9 @@ export class RollingMedian {
     }
   }
 
-  /** The mean of the middle two where they are even; NaN where nothing is known. */
-  median(): number {
-    if (this.#known === 0) return Number.NaN;
-    const upper = this.#known >> 1;
-    const lower = (this.#known - 1) >> 1;
-    return (this.#sorted[lower]! + this.#sorted[upper]!) / 2;
+  /** At level `tau` (0 .. 1), linear between order statistics; NaN where nothing is known. */
+  at(tau: number): number {
+    return quantileSorted(this.#sorted.subarray(0, this.#known), tau);
   }
 
   /** Of the first sorted value that is not below `value`. */

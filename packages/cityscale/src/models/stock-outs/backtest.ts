@@ -1,0 +1,308 @@
+import type { BinaryForecaster } from "@cityscale/forecast";
+import { CityScaleError } from "../../core/index.ts";
+import { type City, dayOfDate, parseDuration, startOfLocalDay, type Target } from "../../domain/index.ts";
+import {
+  LevelHistory,
+  type LevelTarget,
+  profileDays,
+  publicHolidays,
+  readLevels,
+} from "../../features/index.ts";
+import type { Connection } from "../../lake/index.ts";
+import { type BinaryReport, scoreBinary } from "./scores.ts";
+import { levelTargetOf } from "./target.ts";
+import { fitStockOuts, matrixOf } from "./train.ts";
+
+export interface StockOutBacktestOptions {
+  readonly city: City;
+  readonly target: Target;
+  /** Local dates, inclusive. */
+  readonly from: string;
+  readonly to: string;
+  /** An origin every so often by the clock; one for each snapshot when left out. */
+  readonly every?: string;
+  /** How long before `from` training rows begin. */
+  readonly train: string;
+  /** Ids of the stations that are scored; all are learned from. */
+  readonly entities?: readonly string[];
+  readonly threads: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (message: string, share: number) => void;
+  /** Told every forecast that is scored. */
+  readonly onForecasts?: (forecasts: StockOutForecasts) => void;
+}
+
+/** Forecasts of all stations at all origins, origins x stations. */
+export interface StockOutForecasts {
+  readonly history: LevelHistory;
+  readonly target: LevelTarget;
+  readonly origins: Float64Array;
+  /** NaN where there is nothing to forecast from. */
+  readonly probability: Float32Array;
+  /** -1 where missing. */
+  readonly count: Int16Array;
+  /** The lowest count that came, -1 where it is not known. */
+  readonly lowest: Int16Array;
+}
+
+export interface StockOutBacktest {
+  readonly city: string;
+  readonly target: string;
+  readonly from: string;
+  readonly to: string;
+  /** `snapshots`, or the time between origins. */
+  readonly every: string;
+  readonly horizon: string;
+  readonly below: number;
+  readonly origins: number;
+  readonly entities: number;
+  readonly training: {
+    readonly from: string;
+    readonly rows: number;
+    readonly onsets: number;
+    readonly calibration: string;
+    /** The model's 12 weightiest columns with their shares of its gain. */
+    readonly columns: readonly { readonly name: string; readonly gain: number }[];
+  };
+  /** Alarms on onset rows from the thresholds on that were chosen before `from`. */
+  readonly alarms: { readonly budget: number; readonly f1: number; readonly share: number } | null;
+  readonly trainSeconds: number;
+  readonly weather: "none";
+  readonly notes: readonly string[];
+  readonly models: readonly BinaryReport[];
+}
+
+const dayMs = 86_400_000;
+
+/** Newest part of the training window that calibration and thresholds are chosen on: at most 14 days, or a quarter. */
+const calibrationMs = 14 * dayMs;
+
+/** Origins whose features are held at once. */
+const chunk = 48;
+
+/**
+ * Forecasts a stock-out for every station at every origin in [from, to] with a model trained on what was known before
+ * `from`, and scores it where what came is known by the end of `to`, beside the rule of persistence: the lower the
+ * count now, the sooner it runs out.
+ * Throws DATA_MISSING when there is too little history, ENTITY_UNKNOWN, REQUEST_INVALID.
+ */
+export async function backtestStockOuts(
+  connection: Connection,
+  options: StockOutBacktestOptions,
+): Promise<StockOutBacktest> {
+  const { city, target, signal } = options;
+  const progress = options.onProgress ?? (() => undefined);
+  const asked = levelTargetOf(target);
+  const [fromDay, toDay] = [dayOfDate(options.from), dayOfDate(options.to)];
+  if (toDay < fromDay)
+    throw new CityScaleError("REQUEST_INVALID", `--to ${options.to} lies before --from ${options.from}`);
+  const begin = startOfLocalDay(city.timeZone, fromDay);
+  const end = startOfLocalDay(city.timeZone, toDay + 1);
+  const learnFrom = begin - parseDuration(options.train);
+  progress("reading snapshots", 0);
+  const longest = profileDays[2] * dayMs;
+  const levels = await readLevels(connection, { from: learnFrom - longest - 8 * dayMs, knownBy: end });
+  const scored = scoredStations(levels.stations, options.entities);
+  const history = new LevelHistory(levels, city.timeZone, await publicHolidays(connection));
+  const origins = originsOf(levels.knownAt, begin, end, options.every);
+  if (origins.length === 0 || !(levels.knownAt[0]! < begin)) {
+    throw new CityScaleError(
+      "DATA_MISSING",
+      `there are no snapshots ${origins.length === 0 ? `from ${options.from} to ${options.to}` : `before ${options.from} to learn from`}`,
+    );
+  }
+  signal?.throwIfAborted();
+
+  const began = performance.now();
+  const calibrateFrom = begin - Math.min(calibrationMs, (begin - learnFrom) / 4);
+  const { model, rows, onsets } = await fitStockOuts(history, asked, {
+    ...{ from: learnFrom, until: begin, calibrateFrom, seed: target.training.seed, threads: options.threads },
+    ...(signal ? { signal } : {}),
+    onProgress: (message, share) => progress(message, 0.05 + 0.5 * share),
+  });
+  const trainSeconds = (performance.now() - began) / 1000;
+
+  const forecasts = await forecast(history, asked, model, origins, (share) => {
+    signal?.throwIfAborted();
+    progress("forecasting", 0.55 + 0.4 * share);
+  });
+  options.onForecasts?.(forecasts);
+  progress("scoring", 0.96);
+  const known = knownRows(forecasts, scored, asked.below);
+  const { thresholds } = model;
+  const models = [
+    scoreBinary(known.label, known.onset, {
+      name: "persistence",
+      kind: "naive",
+      ranking: known.count.map((count) => -count),
+      probability: known.count.map((count) => (count < asked.below ? 1 : 0)),
+      threshold: { all: 1 - asked.below, onset: 1 - asked.below },
+    }),
+    scoreBinary(known.label, known.onset, {
+      name: "trees",
+      kind: "trained",
+      ranking: known.probability,
+      probability: known.probability,
+      threshold: thresholds && { all: thresholds.f1, onset: thresholds.f1 },
+    }),
+  ];
+  return {
+    city: city.id,
+    target: target.name,
+    from: options.from,
+    to: options.to,
+    every: options.every ?? "snapshots",
+    horizon: target.horizon,
+    below: asked.below,
+    origins: origins.length,
+    entities: known.stations,
+    training: {
+      from: new Date(learnFrom).toISOString(),
+      rows,
+      onsets,
+      calibration: model.map.kind,
+      columns: weightiest(model),
+    },
+    alarms: thresholds && { ...thresholds, share: shareFrom(known, thresholds.budget) },
+    trainSeconds: Number(trainSeconds.toFixed(2)),
+    weather: "none",
+    notes: notesOf(known, levels.late, levels.at[0]!, learnFrom),
+    models,
+  };
+}
+
+/** Every snapshot known in [begin, end), or instants by the clock. */
+function originsOf(
+  knownAt: Float64Array,
+  begin: number,
+  end: number,
+  every: string | undefined,
+): Float64Array {
+  if (every === undefined) return knownAt.filter((at) => at >= begin && at < end);
+  const step = parseDuration(every);
+  const first = knownAt.find((at) => at >= begin);
+  if (first === undefined) return new Float64Array(0);
+  return Float64Array.from({ length: Math.ceil((end - begin) / step) }, (_, i) => begin + i * step);
+}
+
+/** 1 for stations that are scored. Throws ENTITY_UNKNOWN. */
+function scoredStations(
+  stations: LevelHistory["levels"]["stations"],
+  ids: readonly string[] | undefined,
+): Uint8Array {
+  if (!ids) return new Uint8Array(stations.length).fill(1);
+  const places = new Map(stations.map(({ entity }, s) => [entity, s]));
+  const unknown = ids.filter((id) => !places.has(id));
+  if (unknown.length > 0) {
+    throw new CityScaleError(
+      "ENTITY_UNKNOWN",
+      `there is no station ${unknown
+        .slice(0, 5)
+        .map((id) => `"${id}"`)
+        .join(", ")} in the data`,
+    );
+  }
+  const scored = new Uint8Array(stations.length);
+  for (const id of ids) scored[places.get(id)!] = 1;
+  return scored;
+}
+
+/** Forecasts chunk by chunk: the features of a month of snapshots would be most of a gigabyte. */
+async function forecast(
+  history: LevelHistory,
+  target: LevelTarget,
+  model: BinaryForecaster,
+  origins: Float64Array,
+  onChunk: (share: number) => void,
+): Promise<StockOutForecasts> {
+  const width = history.levels.stations.length;
+  const probability = new Float32Array(origins.length * width).fill(Number.NaN);
+  const count = history.counts(target.measure, origins);
+  for (let first = 0; first < origins.length; first += chunk) {
+    const some = origins.subarray(first, first + chunk);
+    const wanted = new Uint8Array(some.length * width);
+    for (let i = 0; i < wanted.length; i++) wanted[i] = count[first * width + i]! >= 0 ? 1 : 0;
+    const set = history.features(target, some, wanted);
+    const p = model.predict(matrixOf(set));
+    for (let i = 0; i < set.rows; i++)
+      probability[(first + set.origin[i]!) * width + set.station[i]!] = p[i]!;
+    onChunk(first / origins.length);
+    // Lets an abort through.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return { history, target, origins, probability, count, lowest: history.outcomes(target, origins).lowest };
+}
+
+interface KnownRows {
+  readonly label: Uint8Array;
+  readonly onset: Uint8Array;
+  readonly count: Float32Array;
+  readonly probability: Float32Array;
+  readonly stations: number;
+  /** Rows left out: no count at the origin, and an outcome that is not known. */
+  readonly uncounted: number;
+  readonly unknown: number;
+}
+
+function knownRows(forecasts: StockOutForecasts, scored: Uint8Array, below: number): KnownRows {
+  const { probability, count, lowest } = forecasts;
+  const width = scored.length;
+  const keep = new Int32Array(count.length);
+  const seen = new Uint8Array(width);
+  let [n, uncounted, unknown] = [0, 0, 0];
+  for (let i = 0; i < count.length; i++) {
+    if (scored[i % width] === 0) continue;
+    if (count[i]! < 0) uncounted++;
+    else if (lowest[i]! < 0) unknown++;
+    else {
+      keep[n++] = i;
+      seen[i % width] = 1;
+    }
+  }
+  const rows = keep.subarray(0, n);
+  return {
+    label: Uint8Array.from(rows, (i) => (lowest[i]! < below ? 1 : 0)),
+    onset: Uint8Array.from(rows, (i) => (count[i]! >= below ? 1 : 0)),
+    count: Float32Array.from(rows, (i) => count[i]!),
+    probability: Float32Array.from(rows, (i) => probability[i]!),
+    stations: seen.reduce((sum, flag) => sum + flag, 0),
+    ...{ uncounted, unknown },
+  };
+}
+
+/** Share of the onset rows at or above a threshold. */
+function shareFrom({ probability, onset }: KnownRows, threshold: number): number {
+  let [alarms, rows] = [0, 0];
+  for (let i = 0; i < onset.length; i++) {
+    if (onset[i] === 0) continue;
+    rows++;
+    if (probability[i]! >= threshold) alarms++;
+  }
+  return Number((alarms / Math.max(1, rows)).toPrecision(4));
+}
+
+function weightiest(model: BinaryForecaster): { name: string; gain: number }[] {
+  const gain = model.importance();
+  return model.featureNames
+    .map((name, k) => ({ name, gain: Number(gain[k]!.toPrecision(4)) }))
+    .sort((a, b) => b.gain - a.gain)
+    .slice(0, 12);
+}
+
+function notesOf(known: KnownRows, late: number, firstAt: number, learnFrom: number): string[] {
+  const notes: string[] = [];
+  if (known.uncounted > 0)
+    notes.push(`${known.uncounted} rows are of stations out of service or not in the newest snapshot`);
+  if (known.unknown > 0) {
+    notes.push(
+      `${known.unknown} rows cannot be scored: within their horizon the station was not observed in service for more than 20 minutes, or the data end`,
+    );
+  }
+  if (late > 0) notes.push(`${late} snapshots became known after later ones and are left out`);
+  const days = Math.floor((learnFrom - firstAt) / dayMs);
+  if (days < profileDays[1])
+    notes.push(
+      `the first rows learned from have ${Math.max(0, days)} days of history; profiles want ${profileDays[1]}`,
+    );
+  return notes;
+}

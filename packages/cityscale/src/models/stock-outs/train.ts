@@ -1,0 +1,91 @@
+import { type BinaryForecaster, fitBinary, type TreeParams } from "@cityscale/forecast";
+import { CityScaleError } from "../../core/index.ts";
+import { type LevelHistory, type LevelTarget, levelColumns } from "../../features/index.ts";
+import { type SampledRows, sampleRows } from "./sample.ts";
+
+export interface StockOutTraining {
+  /** Learns from origins in [from, until), ms UTC; nothing known after `until` is looked at. */
+  readonly from: number;
+  readonly until: number;
+  /** Calibration map and alarm thresholds are chosen on origins from here on. */
+  readonly calibrateFrom: number;
+  readonly seed: number;
+  readonly threads: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (message: string, share: number) => void;
+}
+
+/** Share of the eligible rows that a dispatcher is alarmed about. */
+export const alarmRate = 0.01;
+
+/** More bins gain nothing measurable. */
+const maxBin = 127;
+
+/** Few leaves with many rows in each: the events are rare. */
+export const stockOutTrees = {
+  numIterations: 250,
+  learningRate: 0.05,
+  numLeaves: 15,
+  minDataInLeaf: 300,
+  lambdaL2: 5,
+  featureFraction: 0.6,
+  baggingFraction: 0.8,
+  baggingFreq: 1,
+} as const satisfies TreeParams;
+
+const fewestRows = 1000;
+
+/**
+ * Fits the probability of a stock-out. Fitted once without the newest rows, on which the calibration (none, Platt,
+ * isotonic) and the thresholds are chosen, and once more on all.
+ * Throws DATA_MISSING when there is too little history.
+ */
+export async function fitStockOuts(
+  history: LevelHistory,
+  target: LevelTarget,
+  options: StockOutTraining,
+): Promise<{ model: BinaryForecaster; rows: number; onsets: number }> {
+  const { from, until, calibrateFrom, seed, threads, signal, onProgress } = options;
+  const sample = sampleRows(history, target, {
+    ...{ from, until, seed },
+    onProgress: (share) => onProgress?.("features of training rows", 0.3 * share),
+  });
+  signal?.throwIfAborted();
+  const onsets = sample.label.reduce((sum, y, i) => sum + (sample.eligible[i] === 1 ? y : 0), 0);
+  const calibration = Uint8Array.from(sample.originAt, (at) => (at >= calibrateFrom ? 1 : 0));
+  const late = calibration.reduce((sum, flag) => sum + flag, 0);
+  if (sample.set.rows < fewestRows || onsets === 0 || late === 0 || late === sample.set.rows) {
+    throw new CityScaleError(
+      "DATA_MISSING",
+      `${sample.set.rows} rows with ${onsets} onsets from ${new Date(from).toISOString()} to ${new Date(until).toISOString()} (${late} to calibrate on) are too few to learn from; ${fewestRows} rows with some onsets are the least`,
+    );
+  }
+  const model = await fitBinary(
+    {
+      matrix: matrixOf(sample.set),
+      target: sample.label,
+      weight: sample.weight,
+      calibration,
+      eligible: sample.eligible,
+    },
+    {
+      calibrate: "refit",
+      trees: { ...stockOutTrees, minDataInLeaf: leafRows(sample) },
+      ...{ maxBin, alarmRate, seed, threads },
+      ...(signal ? { signal } : {}),
+      onProgress: ({ done, of }) => onProgress?.("trees", 0.3 + (0.7 * done) / of),
+    },
+  );
+  return { model, rows: sample.set.rows, onsets };
+}
+
+const leafRows = ({ set }: SampledRows) =>
+  Math.max(10, Math.min(stockOutTrees.minDataInLeaf, Math.floor(set.rows / 300)));
+
+/** Features as `packages/forecast` takes them. */
+export const matrixOf = (set: SampledRows["set"]) => ({
+  rows: set.rows,
+  names: levelColumns,
+  columns: set.columns,
+  categorical: [],
+});
