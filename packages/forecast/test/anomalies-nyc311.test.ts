@@ -41,25 +41,25 @@ describe.skipIf(!folder)(
       forecast: forecastOneDayAhead(actual, dayOf("2024-05-01")),
     }));
 
-    // The recipe in Python, without weather too: threshold 3.245, recall .322, .518, .573; weekday .067, .235, .277.
-    test("at 2 % alarms are found as often as the recipe finds them", () => {
+    // The recipe in Python, without weather too, and by the median residual: recall .322, .518, .573; weekday .067,
+    // .235, .277.
+    test("at 2 % alarms more is found than by the median residual", () => {
       const residual = recalls(RESIDUAL_DETECTOR, days);
-      expect(Math.abs(residual.threshold - 3.245)).toBeLessThan(0.1);
-      expect(Math.abs(residual.more40 - 0.322)).toBeLessThan(0.02);
-      expect(Math.abs(residual.more80 - 0.518)).toBeLessThan(0.02);
-      expect(Math.abs(residual.half - 0.573)).toBeLessThan(0.02);
+      expect(residual.more40).toBeGreaterThan(0.322);
+      expect(residual.more80).toBeGreaterThan(0.518);
+      expect(residual.half).toBeGreaterThan(0.573);
       const weekday = recalls({ name: "weekdayMad", season: 7, seasons: 8, floor: 0.05, alarm: 3.2 }, days);
       expect(Math.abs(weekday.more40 - 0.067)).toBeLessThan(0.01);
       expect(Math.abs(weekday.more80 - 0.235)).toBeLessThan(0.01);
       expect(Math.abs(weekday.half - 0.277)).toBeLessThan(0.01);
     });
 
-    test("all seven half-loaded days are found, and half of such alarms are these", () => {
+    test("all seven half-loaded days are found, and most of such alarms are these", () => {
       const forecast = forecastOneDayAhead(masked.get("ALL 311")!, dayOf("2022-01-01"));
       const { verdict } = detectAnomalies({ actual: total!, forecast }, RESIDUAL_DETECTOR);
       expect(HALF_LOADED.map((day) => verdict[day])).toEqual(Array(7).fill("fault"));
       const faults = verdict.slice(dayOf("2023-06-01")).filter((v) => v === "fault").length;
-      expect(7 / faults).toBeGreaterThanOrEqual(0.5);
+      expect(7 / faults).toBeGreaterThan(0.6);
     });
   },
 );

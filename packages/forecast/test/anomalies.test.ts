@@ -7,8 +7,9 @@ import {
   type Observed,
   RESIDUAL_DETECTOR,
 } from "../src/index.ts";
+import { quantileSorted } from "../src/quantile.ts";
 import { normalOf, randomOf } from "../src/random.ts";
-import { RollingMedian } from "../src/rolling-median.ts";
+import { RollingQuantiles } from "../src/rolling-quantiles.ts";
 
 const detectors: Detector[] = [
   RESIDUAL_DETECTOR,
@@ -29,21 +30,22 @@ const changed = (observed: Observed, factor: (t: number) => number): Observed =>
   actual: observed.actual.map((y, t) => Math.round(y * factor(t))),
 });
 
-describe("the rolling median", () => {
-  test("is that of the sorted window, unknown values skipped", () => {
+describe("rolling quantiles", () => {
+  test("are those of the sorted window, unknown values skipped", () => {
     const value = fc.oneof(fc.constant(Number.NaN), fc.integer({ min: 0, max: 9 }));
     fc.assert(
       fc.property(fc.array(value, { maxLength: 40 }), fc.integer({ min: 1, max: 8 }), (values, window) => {
-        const rolling = new RollingMedian(window);
+        const rolling = new RollingQuantiles(window);
         for (const [t, pushed] of values.entries()) {
           rolling.push(pushed);
           const known = values
             .slice(Math.max(0, t + 1 - window), t + 1)
             .filter((v) => !Number.isNaN(v))
             .sort((a, b) => a - b);
-          const middle = (known[(known.length - 1) >> 1]! + known[known.length >> 1]!) / 2;
           expect(rolling.known).toBe(known.length);
-          expect(rolling.median()).toBe(known.length === 0 ? Number.NaN : middle);
+          for (const tau of [0.5, 0.75]) {
+            expect(rolling.at(tau)).toBe(quantileSorted(Float64Array.from(known), tau));
+          }
         }
       }),
     );
@@ -55,7 +57,8 @@ describe("anomalies", () => {
     const observed = ordinaryDays(130, 1);
     const ratio = (t: number) => Math.log1p(observed.actual[t]!) - Math.log1p(observed.forecast[t]!);
     const before = Array.from({ length: 90 }, (_, k) => Math.abs(ratio(30 + k))).sort((a, b) => a - b);
-    const scale = (1.4826 * (before[44]! + before[45]!)) / 2;
+    // Three quarters of the way from the first of 90 values to the last.
+    const scale = (0.25 * before[66]! + 0.75 * before[67]!) / 1.1503493803760079;
     const { score, verdict } = detectAnomalies(observed, RESIDUAL_DETECTOR);
     expect(score[120]).toBeCloseTo(ratio(120) / scale, 12);
     expect(verdict.slice(0, 30).every((v) => v === "unknown")).toBe(true);
