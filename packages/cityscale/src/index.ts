@@ -4,6 +4,7 @@ export {
   arcgis,
   eventsCsv,
   files,
+  gbfs,
   opendatasoft,
   openMeteo,
   publicHolidays,

@@ -7,7 +7,7 @@ import type { HalfLoadedDay } from "./recorded/requests.ts";
 export interface RecordedCity {
   /** Folder that holds the city's folder. */
   recordings: string;
-  city: "paris-bikes" | "melbourne-pedestrians" | "nyc-311" | (string & {});
+  city: "paris-bikes" | "melbourne-pedestrians" | "nyc-311" | "bay-wheels" | (string & {});
   /**
    * How long after the end of its hour a count appears, for New York after the end of its day. Without it as Paris
    * publishes: yesterday's hours, together, at 02:00 local time; New York's at 02:30.

@@ -79,7 +79,7 @@ export async function appendLevels(
     keys: number;
     stored: number | null;
   }>(
-    `SELECT min("at") AS low, max("at") AS high, count(*) AS good, count(DISTINCT (e, "at")) AS keys,
+    `SELECT min("at") AS low, max("at") AS high, count(*) AS good, count(DISTINCT (CAST(e AS BIGINT) << 42) | "at") AS keys,
        (SELECT min("at") FROM snapshots) AS stored FROM level_page WHERE reason IS NULL`,
   );
   const { low, high, good, keys, stored } = span!;

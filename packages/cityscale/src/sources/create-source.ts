@@ -4,6 +4,7 @@ import { parseDuration, type Source, type SourceDeclaration } from "../domain/in
 import { arcgisKind } from "./arcgis/index.ts";
 import { eventsCsvKind } from "./events-csv.ts";
 import { filesKind } from "./files/index.ts";
+import { gbfsKind } from "./gbfs/index.ts";
 import { OptionError, type SourceContext, type SourceKind } from "./kind.ts";
 import { openMeteoKind } from "./open-meteo.ts";
 import { opendatasoftKind } from "./opendatasoft/index.ts";
@@ -58,6 +59,7 @@ export const sourceKinds: readonly BoundKind[] = [
   bind(arcgisKind),
   bind(opendatasoftKind),
   bind(socrataKind),
+  bind(gbfsKind),
   bind(openMeteoKind),
   bind(publicHolidaysKind),
   bind(schoolHolidaysKind),

@@ -33,7 +33,13 @@ export interface HttpRequest {
   readonly errorIn?: (body: unknown) => { status: number; message: string } | null;
 }
 
-/** All three throw CityScaleError SOURCE_UNREACHABLE, SOURCE_REFUSED, SOURCE_MALFORMED or ABORTED. */
+/** What a server said of the version of a body; sent back, it asks for a newer one only. */
+export interface Validators {
+  readonly etag: string | null;
+  readonly lastModified: string | null;
+}
+
+/** All of them throw CityScaleError SOURCE_UNREACHABLE, SOURCE_REFUSED, SOURCE_MALFORMED or ABORTED. */
 export interface HttpClient {
   json(url: string, request?: HttpRequest): Promise<unknown>;
   text(url: string, request?: HttpRequest): Promise<string>;
@@ -46,6 +52,13 @@ export interface HttpClient {
     request: HttpRequest,
     consume: (chunks: AsyncIterable<Uint8Array>) => Promise<T>,
   ): Promise<T>;
+  /** The same for a body that may not have changed since `validators` were given: null when it has not. */
+  newer<T>(
+    url: string,
+    validators: Validators | null,
+    request: HttpRequest,
+    consume: (chunks: AsyncIterable<Uint8Array>) => Promise<T>,
+  ): Promise<{ readonly value: T; readonly validators: Validators } | null>;
 }
 
 class Failure extends Error {
@@ -101,10 +114,12 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
     return gate;
   }
 
+  /** `onAnswer` sees the headers of each answer with a body, and of 304 where the request was conditional. */
   async function stream<T>(
     url: string,
     request: HttpRequest,
     consume: (chunks: AsyncIterable<Uint8Array>) => Promise<T>,
+    onAnswer?: (response: Response) => void,
   ): Promise<T> {
     const { signal } = request;
     const gate = gateOf(new URL(url).host);
@@ -114,7 +129,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       try {
         const leave = await gate.enter(signal);
         try {
-          return await once(url, request, deadline, consume);
+          return await once(url, request, deadline, consume, onAnswer);
         } finally {
           leave();
         }
@@ -144,6 +159,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
     { signal, headers }: HttpRequest,
     deadline: number,
     consume: (chunks: AsyncIterable<Uint8Array>) => Promise<T>,
+    onAnswer: ((response: Response) => void) | undefined,
   ): Promise<T> {
     const controller = new AbortController();
     const abort = () => controller.abort(signal?.reason);
@@ -166,6 +182,7 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
       });
       listen();
       const body = chunksOf(response, listen);
+      if (response.ok || response.status === 304) onAnswer?.(response);
       // 202: the answer is still being made, and the same request gets it later.
       if (!response.ok || response.status === 202) {
         throw new Failure("SOURCE_REFUSED", wordsOf(await textOf(body, 16_384)), {
@@ -199,27 +216,62 @@ export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
     }
   }
 
+  async function newer<T>(
+    url: string,
+    validators: Validators | null,
+    request: HttpRequest,
+    consume: (chunks: AsyncIterable<Uint8Array>) => Promise<T>,
+  ): Promise<{ value: T; validators: Validators } | null> {
+    const headers: Record<string, string> = { ...request.headers };
+    if (validators?.etag != null) headers["if-none-match"] = validators.etag;
+    if (validators?.lastModified != null) headers["if-modified-since"] = validators.lastModified;
+    let answer: Response | undefined;
+    try {
+      const value = await stream(url, { ...request, headers }, consume, (response) => {
+        answer = response;
+      });
+      return {
+        value,
+        validators: {
+          etag: answer?.headers.get("etag") ?? null,
+          lastModified: answer?.headers.get("last-modified") ?? null,
+        },
+      };
+    } catch (error) {
+      const asked = validators?.etag != null || validators?.lastModified != null;
+      if (asked && answer?.status === 304) return null;
+      throw error;
+    }
+  }
+
   return {
-    stream,
+    stream: (url, request, consume) => stream(url, request, consume),
+    newer,
     text: (url, request = {}) => stream(url, request, (chunks) => textOf(chunks)),
-    json: (url, request = {}) =>
-      stream(url, request, async (chunks) => {
-        const body = parseJson(await textOf(chunks));
-        const problem = request.errorIn?.(body);
-        if (problem) {
-          throw new Failure("SOURCE_REFUSED", problem.message, {
-            retry: transient(problem.status),
-            status: problem.status,
-          });
-        }
-        return body;
-      }),
+    json: (url, request = {}) => stream(url, request, (chunks) => jsonOf(chunks, request.errorIn)),
   };
 }
 
-function parseJson(text: string): unknown {
+/** The JSON of a body, for `stream` and `newer`; `parse` throws SyntaxError for a text that is none. */
+export async function jsonOf(
+  chunks: AsyncIterable<Uint8Array>,
+  errorIn?: HttpRequest["errorIn"],
+  parse: (text: string) => unknown = JSON.parse,
+): Promise<unknown> {
+  const body = parseJson(await textOf(chunks), parse);
+  const problem = errorIn?.(body);
+  if (problem) {
+    throw new Failure("SOURCE_REFUSED", problem.message, {
+      retry: transient(problem.status),
+      status: problem.status,
+    });
+  }
+  return body;
+}
+
+function parseJson(text: string, parse: (text: string) => unknown): unknown {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch (cause) {
     const what = /^\s*</.test(text) ? "HTML" : /^\s*[[{]/.test(text) ? "broken JSON" : "text";
     throw new Failure("SOURCE_MALFORMED", `expected JSON, received ${what}: ${start(text, 120)}`, {

@@ -4,6 +4,7 @@ export { parseCsv } from "./csv.ts";
 export { eventsCsv } from "./events-csv.ts";
 export { files } from "./files/index.ts";
 export { timeReader, type WallTime } from "./files/time-format.ts";
+export { gbfs } from "./gbfs/index.ts";
 export { createHttpClient, type HttpClient, type HttpClientOptions } from "./http.ts";
 export type { SourceContext } from "./kind.ts";
 export { openMeteo } from "./open-meteo.ts";

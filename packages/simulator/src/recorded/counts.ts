@@ -2,6 +2,7 @@ import { type CountFeed, CountTable, HOUR_MS } from "../count-table.ts";
 import { epochMs, filesLike, integerChunks, textRows, withDuck } from "./duck.ts";
 import { recordingFolder } from "./folders.ts";
 import { requestsPeriod } from "./requests.ts";
+import { stationsPeriod } from "./stations.ts";
 
 /** How a city's recordings name what they hold. */
 const ENTITY_COLUMN: Record<string, string> = {
@@ -16,6 +17,7 @@ const ENTITY_COLUMN: Record<string, string> = {
  */
 export async function recordedPeriod(root: string, city: string): Promise<{ fromMs: number; toMs: number }> {
   if (city === "nyc-311") return requestsPeriod(root);
+  if (city === "bay-wheels") return stationsPeriod(root, city);
   entityColumn(city);
   const folder = await recordingFolder(root, city);
   return withDuck(async (connection) => {
@@ -34,7 +36,7 @@ function entityColumn(city: string): string {
   const column = ENTITY_COLUMN[city];
   if (column === undefined) {
     throw new RangeError(
-      `no recordings of '${city}' can be read; known: ${[...Object.keys(ENTITY_COLUMN), "nyc-311"].join(", ")}`,
+      `no recordings of '${city}' can be read; known: ${[...Object.keys(ENTITY_COLUMN), "nyc-311", "bay-wheels"].join(", ")}`,
     );
   }
   return column;

@@ -2,6 +2,8 @@ import { HOUR_MS } from "../count-table.ts";
 import type { RecordedCity } from "../options.ts";
 import { viewOfRows } from "../query/rows.ts";
 import type { Field, View } from "../query/view.ts";
+import { Gbfs } from "../serve/gbfs.ts";
+import { lyft } from "../serve/gbfs-forms.ts";
 import { OpenMeteo } from "../serve/open-meteo.ts";
 import { type Dataset, Opendatasoft } from "../serve/opendatasoft.ts";
 import type { Service } from "../serve/reply.ts";
@@ -11,6 +13,7 @@ import { filesLike, textRows, withDuck } from "./duck.ts";
 import { recordingFolder } from "./folders.ts";
 import { readIssuedWeather } from "./issued-weather.ts";
 import { requestServices } from "./serve-requests.ts";
+import { recordedStations } from "./stations.ts";
 import { readWeather } from "./weather.ts";
 
 const DAY_MS = 86_400_000;
@@ -29,7 +32,7 @@ const COUNT_FIELDS: readonly Field[] = [
 
 /**
  * The services of a recorded city. Paris: counts, counters, school holidays and weather. New York: requests, and
- * weather with its forecasts as issued. Melbourne's counts are files that a platform reads itself, so it has its
+ * weather with its forecasts as issued. Bay Wheels: stations. Melbourne's counts are files that a platform reads itself, so it has its
  * weather only.
  * @throws RangeError for a city without recordings
  */
@@ -43,6 +46,10 @@ export async function recordedServices(
       services: [await requestServices(city, seed), new OpenMeteo(weather, "America/New_York")],
       sources: ["counts", "weather"],
     };
+  }
+  if (city.city === "bay-wheels") {
+    const share = await recordedStations(city.recordings, city.city);
+    return { services: [new Gbfs(share, lyft)], sources: ["stations"] };
   }
   const weather = await readWeather(city.recordings, city.city, seed);
   if (city.city !== "paris-bikes") {

@@ -5,6 +5,9 @@ type Row = Record<string, unknown>;
 
 /** Fields that play a part, in the order in which they are looked for. */
 const VALUES = [
+  "num_bikes_available",
+  "num_vehicles_available",
+  "capacity",
   "n",
   "TotalCount",
   "sum_counts",
@@ -15,6 +18,7 @@ const VALUES = [
   "end",
 ];
 const DATES = [
+  "last_reported",
   "day",
   "created_date",
   "Date",
@@ -24,7 +28,16 @@ const DATES = [
   "installation_date",
   "Installed",
 ];
-const ENTITIES = ["complaint_type", "borough", "Location_code", "id_compteur", "id", "location", "name"];
+const ENTITIES = [
+  "station_id",
+  "complaint_type",
+  "borough",
+  "Location_code",
+  "id_compteur",
+  "id",
+  "location",
+  "name",
+];
 const BIG = 9_007_199_254_740_000;
 /** One ms past the last instant a JavaScript date can hold. */
 const NO_INSTANT = 8_640_000_000_000_001;
@@ -61,6 +74,12 @@ export function malform(
     return JSON.stringify(parsed);
   }
   const answer = parsed as Row;
+  if (api === "gbfs") {
+    const data = answer["data"] as Row;
+    if (Array.isArray(data["stations"]))
+      data["stations"] = changeRows(data["stations"] as Row[], kind, every);
+    return JSON.stringify(answer);
+  }
   if (Array.isArray(answer["results"]))
     answer["results"] = changeRows(answer["results"] as Row[], kind, every);
   if (Array.isArray(answer["features"])) {

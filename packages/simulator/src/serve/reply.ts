@@ -11,18 +11,18 @@ export interface Request {
 export interface Reply {
   status: number;
   headers: Record<string, string>;
-  body: string | Iterable<string>;
+  body: string | Uint8Array | Iterable<string>;
 }
 
 /** Which format a reply has: a fault must know how that API spells an error and where it keeps its rows. */
-export type Api = "arcgis" | "opendatasoft" | "open-meteo" | "socrata" | "csv";
+export type Api = "arcgis" | "opendatasoft" | "open-meteo" | "socrata" | "gbfs" | "csv";
 
 /** One API under its own paths. Returns null for a path that is not its own. */
 export interface Service {
   readonly api: Api;
   /** Name of the source a path belongs to, e.g. counts; null for a path of another service. */
   source(path: string): string | null;
-  answer(request: Request, nowMs: number): Reply;
+  answer(request: Request, nowMs: number): Reply | Promise<Reply>;
 }
 
 export function json(status: number, value: unknown, headers: Record<string, string> = {}): Reply {

@@ -34,14 +34,11 @@ export async function send(response: ServerResponse, reply: Reply, strike: Strik
     case "envelope":
       return whole(response, envelope(fault, api, reply));
     case "malformed": {
-      const body = malform(
-        api,
-        reply.headers["content-type"] ?? "",
-        complete(reply),
-        fault.malformation,
-        fault.every ?? 1,
-      );
-      return whole(response, { ...reply, body });
+      const body = complete(reply);
+      if (typeof body !== "string") return whole(response, reply);
+      const type = reply.headers["content-type"] ?? "";
+      const wrong = malform(api, type, body, fault.malformation, fault.every ?? 1);
+      return whole(response, { ...reply, body: wrong });
     }
     case "truncated":
       return whole(response, { ...reply, body: half(complete(reply)) });
@@ -60,7 +57,13 @@ export async function send(response: ServerResponse, reply: Reply, strike: Strik
 }
 
 async function whole(response: ServerResponse, reply: Reply): Promise<number> {
-  if (typeof reply.body === "string") {
+  // Answers without a body have no length either.
+  if (reply.status === 304) {
+    response.writeHead(304, reply.headers);
+    response.end();
+    return 0;
+  }
+  if (typeof reply.body === "string" || reply.body instanceof Uint8Array) {
     response.writeHead(reply.status, { ...reply.headers, "content-length": Buffer.byteLength(reply.body) });
     response.end(reply.body);
     return reply.body.length;
@@ -168,6 +171,7 @@ function envelope(fault: Extract<Fault, { kind: "envelope" }>, api: Api, reply: 
   if (api === "arcgis") return json(200, { error: { code, message, details: [] } });
   if (api === "open-meteo") return json(200, { error: true, reason: message });
   if (api === "socrata") return json(200, { code: "internal_error", error: true, message });
+  if (api === "gbfs") return json(200, { error: message, code });
   if (api === "opendatasoft") {
     if (typeof reply.body === "string") return json(200, { error_code: "InternalServerError", message });
     const tail = `Streaming interrupted due to the following error: ${message} (error_code: InternalServerError)`;
@@ -176,10 +180,11 @@ function envelope(fault: Extract<Fault, { kind: "envelope" }>, api: Api, reply: 
   return { ...reply, body: `ERROR ${code}: ${message}\r\n` };
 }
 
-function complete(reply: Reply): string {
-  return typeof reply.body === "string" ? reply.body : [...reply.body].join("");
+function complete(reply: Reply): string | Uint8Array {
+  const { body } = reply;
+  return typeof body === "string" || body instanceof Uint8Array ? body : [...body].join("");
 }
 
-function half(body: string): string {
-  return body.slice(0, Math.floor(body.length / 2));
+function half<Body extends string | Uint8Array>(body: Body): Body {
+  return body.slice(0, Math.floor(body.length / 2)) as Body;
 }

@@ -57,7 +57,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const source = service?.source(path) ?? "none";
     const fault = service === undefined ? null : faults.strike(source, incoming.url ?? "/", nowMs);
     const reply: Reply =
-      service === undefined ? text(404, "text/plain", "Not Found") : service.answer(request, nowMs);
+      service === undefined ? text(404, "text/plain", "Not Found") : await service.answer(request, nowMs);
     const bytes = await send(
       response,
       reply,
