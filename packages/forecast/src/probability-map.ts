@@ -16,23 +16,30 @@ export interface Labelled {
   readonly weight: Float64Array;
 }
 
+/** Parts of the calibration rows, in row order, each of which a map has to improve. */
+const blocks = 4;
+
 /**
- * The map with the smallest Brier score out of sample: each candidate is fitted on one half of the rows
- * and judged on the other, both ways (halves in row order, because neighbouring rows resemble each other
- * and would let isotonic overfit unseen), then the winner is fitted on all rows. The identity is a
- * candidate, so a model that is calibrated already is left alone.
+ * The map with the smallest Brier score out of sample: each candidate is fitted on three quarters of the rows and
+ * judged on the fourth, four times (quarters in row order, because neighbouring rows resemble each other and would
+ * let isotonic overfit unseen), then the winner is fitted on all rows. A map that makes any quarter worse than the
+ * model's own probabilities is no candidate: a level that a week of rain moved is moved back by the sun.
  */
 export function chooseMap(rows: Labelled): ProbabilityMap {
-  const middle = rows.y.length >> 1;
-  const halves = [slice(rows, 0, middle), slice(rows, middle, rows.y.length)] as const;
+  const cuts = Array.from({ length: blocks + 1 }, (_, i) => Math.floor((i * rows.y.length) / blocks));
+  const lossesOf = (fit: (rows: Labelled) => ProbabilityMap) =>
+    cuts
+      .slice(1)
+      .map((end, i) => squaredError(fit(without(rows, cuts[i]!, end)), slice(rows, cuts[i]!, end)));
+  const plain = lossesOf(fitIdentity);
+  const sum = (losses: readonly number[]) => losses.reduce((total, loss) => total + loss, 0);
   let best: ProbabilityMap = { kind: "identity" };
-  let bestLoss = Number.POSITIVE_INFINITY;
-  for (const fit of [fitIdentity, fitPlatt, fitIsotonic]) {
-    const loss = squaredError(fit(halves[0]), halves[1]) + squaredError(fit(halves[1]), halves[0]);
-    if (loss < bestLoss) {
-      bestLoss = loss;
-      best = fit(rows);
-    }
+  let bestLoss = sum(plain);
+  for (const fit of [fitPlatt, fitIsotonic]) {
+    const losses = lossesOf(fit);
+    if (losses.some((loss, i) => loss > plain[i]!) || sum(losses) >= bestLoss) continue;
+    bestLoss = sum(losses);
+    best = fit(rows);
   }
   return best;
 }
@@ -181,6 +188,11 @@ function squaredError(map: ProbabilityMap, rows: Labelled): number {
 
 function slice(rows: Labelled, from: number, to: number): Labelled {
   return { y: rows.y.slice(from, to), p: rows.p.slice(from, to), weight: rows.weight.slice(from, to) };
+}
+
+function without(rows: Labelled, from: number, to: number): Labelled {
+  const rest = (values: Float64Array) => values.filter((_, i) => i < from || i >= to);
+  return { y: rest(rows.y), p: rest(rows.p), weight: rest(rows.weight) };
 }
 
 function logit(p: number): number {

@@ -1,21 +1,25 @@
-import { resolve } from "node:path";
-import { atomicWrite, type Config } from "../core/index.ts";
+import type { Config } from "../core/index.ts";
 import { type MemberKindName, type ModelKindName, memberKinds, modelKinds } from "../domain/index.ts";
 import { backtest, type ClassicalTable, type FoundBlend, type ModelScores } from "../models/index.ts";
 import type { BacktestReport } from "./backtest-schema.ts";
 import { UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
-import { duration, type PeriodFlags, withPeriod } from "./period.ts";
+import { cityAndTarget, duration, type PeriodFlags, withPeriod } from "./period.ts";
+import { writeReport } from "./report.ts";
 import { scoreTable } from "./score-table.ts";
+import { runStockOutBacktest } from "./stock-out-backtest.ts";
 import { whole } from "./table.ts";
 
 export interface BacktestFlags extends PeriodFlags {
-  readonly refit: string;
+  /** Never when left out. */
+  readonly refit?: string;
   readonly fast?: boolean;
   readonly kind?: string;
   /** Of a comparison: kinds, separated by commas. */
   readonly kinds?: string;
   readonly classical?: boolean;
+  /** Of binary targets: how long before the period training begins. */
+  readonly train?: string;
   /** A file, or `-` for standard output. */
   readonly json?: string;
 }
@@ -31,6 +35,9 @@ export async function runBacktest(
   io: Io,
   signal: AbortSignal,
 ): Promise<void> {
+  const { target } = await cityAndTarget(cityName, flags.target, config);
+  if (target.kind === "binary") return await runStockOutBacktest(cityName, flags, config, io, signal);
+  if (flags.train !== undefined) throw new UsageError(`--train: ${target.name} is no binary target`);
   const began = performance.now();
   const kinds = {
     kind: kindOf(flags),
@@ -44,7 +51,9 @@ export async function runBacktest(
       const result = await backtest(connection, {
         ...period,
         ...kinds,
-        ...(flags.refit === "never" ? {} : { refit: duration("--refit", flags.refit, period.city) }),
+        ...(flags.refit === undefined || flags.refit === "never"
+          ? {}
+          : { refit: duration("--refit", flags.refit, period.city) }),
         ...(flags.classical ? { classical: true } : {}),
         threads: config.threads,
         signal,
@@ -75,7 +84,7 @@ export async function runBacktest(
         models: result.models.map(asReported),
         ...(result.classical ? { classical: classicalReport(result.classical) } : {}),
       };
-      await write(report, flags.json, io);
+      await writeReport(report, flags.json, io, backtestText);
     },
   );
 }
@@ -95,20 +104,10 @@ function classicalReport(table: ClassicalTable): NonNullable<BacktestReport["cla
   };
 }
 
-async function write(report: BacktestReport, file: string | undefined, io: Io): Promise<void> {
-  if (file === "-") {
-    io.out(`${JSON.stringify(report, null, 2)}\n`);
-    return;
-  }
-  if (file !== undefined) {
-    await atomicWrite(resolve(file), `${JSON.stringify(report, null, 2)}\n`);
-    io.err(`written to ${file}\n`);
-  }
-  io.out(`
+const backtestText = (report: BacktestReport) => `
 ${report.city} ${report.target}, origins every ${report.every} from ${report.from} to ${report.to}, ${report.horizon} ahead
 ${scoreTable(report)}${classicalText(report)}  ${report.totalSeconds} s in all, ${report.trainSeconds} s of them training; at most ${report.peakRssMb} MB resident
-`);
-}
+`;
 
 function classicalText({ classical, weather }: BacktestReport): string {
   if (!classical) return "";

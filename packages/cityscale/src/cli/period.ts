@@ -19,8 +19,9 @@ export interface PeriodFlags {
   readonly from: string;
   readonly to: string;
   readonly target?: string;
-  readonly every: string;
-  readonly horizon: string;
+  /** 24h each when left out. */
+  readonly every?: string;
+  readonly horizon?: string;
   readonly entities?: string;
   readonly lag: string;
   readonly weather: boolean;
@@ -34,29 +35,63 @@ export interface PeriodWork {
   readonly progress: Progress;
 }
 
+/** A period of given data, as it was asked for. */
+export interface DataWork extends Omit<PeriodWork, "period"> {
+  readonly city: City;
+  readonly target: Target;
+  readonly from: string;
+  readonly to: string;
+  readonly entities?: readonly string[];
+  /** Publication lag of the target's measure, ms. */
+  readonly lagMs: number;
+}
+
+interface Context {
+  readonly config: Config;
+  readonly io: Io;
+  readonly signal: AbortSignal;
+}
+
 /**
- * Reads given data into a lake of its own and works on a period of it; the data folder is only asked for the city's
- * file. Throws UsageError for anything in the flags that cannot be.
+ * Reads given data into a lake of its own and works on a period of a quantity; the data folder is only asked for the
+ * city's file. Throws UsageError for anything in the flags that cannot be.
  */
 export async function withPeriod(
   cityName: string,
   flags: PeriodFlags,
-  { config, io, signal }: { config: Config; io: Io; signal: AbortSignal },
+  context: Context,
   work: (work: PeriodWork) => Promise<void>,
 ): Promise<void> {
-  const city = await loadCity(cityName, config.home);
-  const target = targetOf(city, flags.target);
+  const { city, target } = await cityAndTarget(cityName, flags.target, context.config);
+  if (target.kind === "binary") {
+    throw new UsageError(`--target ${target.name}: this is for quantities, and the target is binary`);
+  }
+  const asked = {
+    every: duration("--every", flags.every ?? "24h", city),
+    horizon: duration("--horizon", flags.horizon ?? "24h", city),
+    weather: flags.weather,
+  };
+  await withData(cityName, flags, context, ({ connection, notes, progress, ...period }) =>
+    work({ connection, notes, progress, period: { ...period, ...asked } }),
+  );
+}
+
+/** As `withPeriod`, for targets of any kind. */
+export async function withData(
+  cityName: string,
+  flags: PeriodFlags,
+  { config, io, signal }: Context,
+  work: (work: DataWork) => Promise<void>,
+): Promise<void> {
+  const { city, target } = await cityAndTarget(cityName, flags.target, config);
   const root = resolve(flags.data);
   if (!existsSync(root)) throw new UsageError(`--data ${flags.data}: there is no such folder`);
-  const asked: Omit<PeriodOptions, "lagMs"> = {
+  const asked = {
     city,
     target,
     from: localDate("--from", flags.from),
     to: localDate("--to", flags.to),
-    every: duration("--every", flags.every, city),
-    horizon: duration("--horizon", flags.horizon, city),
     ...(flags.entities === undefined ? {} : { entities: await entityList(flags.entities) }),
-    weather: flags.weather,
   };
   if (dayOfDate(asked.to) < dayOfDate(asked.from)) {
     throw new UsageError(`--to ${flags.to} lies before --from ${flags.from}`);
@@ -85,13 +120,23 @@ export async function withPeriod(
       progress.finish("data", "reading the data", root);
       using connection = await scratch.lake.connect();
       const lagMs = scratch.lagMs.get(city.measures[target.measure]!.from) ?? 0;
-      await work({ connection, period: { ...asked, lagMs }, notes: scratch.notes, progress });
+      await work({ connection, ...asked, lagMs, notes: scratch.notes, progress });
     } finally {
       await scratch.close();
     }
   } finally {
     progress.close();
   }
+}
+
+/** The city and the target that are asked for. Throws UsageError. */
+export async function cityAndTarget(
+  cityName: string,
+  target: string | undefined,
+  config: Config,
+): Promise<{ city: City; target: Target }> {
+  const city = await loadCity(cityName, config.home);
+  return { city, target: targetOf(city, target) };
 }
 
 function targetOf(city: City, name: string | undefined): Target {

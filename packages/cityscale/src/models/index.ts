@@ -20,5 +20,25 @@ export type { JudgedRows } from "./judged-rows.ts";
 export { leadsOf, scheduledOrigins } from "./origins.ts";
 export type { PeriodOptions } from "./period.ts";
 export type { ModelScores } from "./scores.ts";
+export {
+  alarmRate,
+  type BinaryReport,
+  type BinaryScores,
+  backtestStockOuts,
+  expectedShortfall,
+  fitStockOuts,
+  forecastStockOuts,
+  levelTargetOf,
+  type MoveOptions,
+  matrixOf,
+  type SideOutlook,
+  type StationOutlook,
+  type StockOutBacktest,
+  type StockOutBacktestOptions,
+  type StockOutForecasts,
+  type StockOutTraining,
+  type SuggestedMove,
+  suggestMoves,
+} from "./stock-outs/index.ts";
 export { type Trained, trainInProcess } from "./trainer.ts";
 export { type TreeTrial, type TuneResult, tuneTrees } from "./tune.ts";

@@ -16,13 +16,12 @@ export function addBacktest(program: Command, add: Add, io: Io): void {
     )
       .option("--kind <name>", "what is trained: trees, network, ridge, effects, or a blend (the default)")
       .option("--fast", "trees alone: faster, a little worse")
-      .option(
-        "--classical",
-        "classical models too, on every 14th origin: beside all others on the same rows",
-      ),
+      .option("--classical", "classical models too, on every 14th origin: beside all others on the same rows")
+      .option("--train <duration>", "binary targets: learn from so long before the period (default: 60d)"),
     [
       "cityscale backtest melbourne-pedestrians --data ../shared/data --from 2016-01-01 --to 2016-06-30",
       "cityscale backtest paris-bikes --data ../shared/data --from 2021-07-10 --to 2021-08-09 --fast --json -",
+      "cityscale backtest bay-wheels --target bikes-out-30 --data ../shared/data --from 2023-04-01 --to 2023-04-30",
     ],
     (args, flags: BacktestFlags) => run(args, flags, io),
   );
@@ -62,15 +61,21 @@ const withPeriod = (command: Command): Command =>
     .requiredOption("--from <date>", "first local date of the origins, e.g. 2016-01-01")
     .requiredOption("--to <date>", "last local date")
     .option("--target <name>", "what to forecast; the city's first target when left out")
-    .option("--every <duration>", "time between origins; 24h is the local day", "24h")
-    .option("--horizon <duration>", "how far ahead; 24h is the local day", "24h")
+    .option(
+      "--every <duration>",
+      "time between origins; 24h, the default, is the local day; binary targets: every snapshot",
+    )
+    .option(
+      "--horizon <duration>",
+      "how far ahead; 24h, the default, is the local day; binary targets declare theirs",
+    )
     .option("--entities <file>", "score only these entities: one id a line")
     .option("--lag <duration>", "when counts are known after their step: a duration, or declared", "0h")
     .option("--no-weather", "forecast without weather");
 
 const withReport = (command: Command): Command =>
   withPeriod(command)
-    .option("--refit <duration>", "fit anew after this time, e.g. 28d, or never", "never")
+    .option("--refit <duration>", "fit anew after this time, e.g. 28d, or never (the default)")
     .option("--json <file>", "write the result as JSON to a file; - writes it to standard output");
 
 async function run(args: readonly string[], flags: BacktestFlags, io: Io): Promise<undefined> {

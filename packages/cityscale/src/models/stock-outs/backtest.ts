@@ -1,4 +1,4 @@
-import type { BinaryForecaster } from "@cityscale/forecast";
+import type { BinaryForecaster, ProbabilityMap } from "@cityscale/forecast";
 import { CityScaleError } from "../../core/index.ts";
 import { type City, dayOfDate, parseDuration, startOfLocalDay, type Target } from "../../domain/index.ts";
 import {
@@ -60,7 +60,7 @@ export interface StockOutBacktest {
     readonly from: string;
     readonly rows: number;
     readonly onsets: number;
-    readonly calibration: string;
+    readonly calibration: ProbabilityMap["kind"];
     /** The model's 12 weightiest columns with their shares of its gain. */
     readonly columns: readonly { readonly name: string; readonly gain: number }[];
   };
@@ -122,7 +122,7 @@ export async function backtestStockOuts(
   });
   const trainSeconds = (performance.now() - began) / 1000;
 
-  const forecasts = await forecast(history, asked, model, origins, (share) => {
+  const forecasts = await forecastStockOuts(history, asked, model, origins, (share) => {
     signal?.throwIfAborted();
     progress("forecasting", 0.55 + 0.4 * share);
   });
@@ -207,13 +207,16 @@ function scoredStations(
   return scored;
 }
 
-/** Forecasts chunk by chunk: the features of a month of snapshots would be most of a gigabyte. */
-async function forecast(
+/**
+ * Forecasts every station at every origin, chunk by chunk: the features of a month of snapshots would be most of a
+ * gigabyte.
+ */
+export async function forecastStockOuts(
   history: LevelHistory,
   target: LevelTarget,
   model: BinaryForecaster,
   origins: Float64Array,
-  onChunk: (share: number) => void,
+  onChunk: (share: number) => void = () => undefined,
 ): Promise<StockOutForecasts> {
   const width = history.levels.stations.length;
   const probability = new Float32Array(origins.length * width).fill(Number.NaN);

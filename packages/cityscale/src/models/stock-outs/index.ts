@@ -1,9 +1,18 @@
 export {
   backtestStockOuts,
+  forecastStockOuts,
   type StockOutBacktest,
   type StockOutBacktestOptions,
   type StockOutForecasts,
 } from "./backtest.ts";
+export {
+  expectedShortfall,
+  type MoveOptions,
+  type SideOutlook,
+  type StationOutlook,
+  type SuggestedMove,
+  suggestMoves,
+} from "./moves.ts";
 export type { BinaryReport, BinaryScores } from "./scores.ts";
 export { levelTargetOf } from "./target.ts";
 export { alarmRate, fitStockOuts, matrixOf, type StockOutTraining } from "./train.ts";
