@@ -74,8 +74,11 @@ export interface StockOutBacktest {
 
 const dayMs = 86_400_000;
 
-/** Newest part of the training window that calibration and thresholds are chosen on: at most 14 days, or a quarter. */
-const calibrationMs = 14 * dayMs;
+/**
+ * Newest part of the training window that calibration and thresholds are chosen on: at most 28 days, or half of it. A
+ * week or two have one sort of weather.
+ */
+const calibrationMs = 28 * dayMs;
 
 /** Origins whose features are held at once. */
 const chunk = 48;
@@ -114,7 +117,7 @@ export async function backtestStockOuts(
   signal?.throwIfAborted();
 
   const began = performance.now();
-  const calibrateFrom = begin - Math.min(calibrationMs, (begin - learnFrom) / 4);
+  const calibrateFrom = begin - Math.min(calibrationMs, (begin - learnFrom) / 2);
   const { model, rows, onsets } = await fitStockOuts(history, asked, {
     ...{ from: learnFrom, until: begin, calibrateFrom, seed: target.training.seed, threads: options.threads },
     ...(signal ? { signal } : {}),

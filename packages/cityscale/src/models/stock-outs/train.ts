@@ -33,6 +33,9 @@ export const stockOutTrees = {
   baggingFreq: 1,
 } as const satisfies TreeParams;
 
+/** Columns that, all else equal, can only lower the risk as they grow. */
+const falling: ReadonlySet<string> = new Set(["count", "spare"]);
+
 const fewestRows = 1000;
 
 /**
@@ -70,7 +73,11 @@ export async function fitStockOuts(
     },
     {
       calibrate: "refit",
-      trees: { ...stockOutTrees, minDataInLeaf: leafRows(sample) },
+      trees: {
+        ...stockOutTrees,
+        minDataInLeaf: leafRows(sample),
+        monotoneConstraints: levelColumns.map((name) => (falling.has(name) ? -1 : 0)),
+      },
       ...{ maxBin, alarmRate, seed, threads },
       ...(signal ? { signal } : {}),
       onProgress: ({ done, of }) => onProgress?.("trees", 0.3 + (0.7 * done) / of),
