@@ -12,14 +12,12 @@ const curfew = `
     (DATE '2021-06-09', DATE '2021-06-19', 23)
   ) c(first_date, last_date, from_hour) ON d.date BETWEEN c.first_date AND c.last_date`;
 
-/** Days of the lockdowns: 1 the second one, 2 its end with shops open, 3 the third one. */
-const lockdown = `
-  SELECT s.t, COALESCE(l.stage, 0) AS lockdown
-  FROM steps s JOIN days d USING (day) LEFT JOIN (VALUES
-    (DATE '2020-10-30', DATE '2020-11-27', 1),
-    (DATE '2020-11-28', DATE '2020-12-14', 2),
-    (DATE '2021-04-03', DATE '2021-05-02', 3)
-  ) l(first_date, last_date, stage) ON d.date BETWEEN l.first_date AND l.last_date`;
+/** Days from one date to another, as announced. */
+const days = (name: string, from: string, to: string) => ({
+  name,
+  block: "calendar" as const,
+  sql: `SELECT s.t, d.date BETWEEN DATE '${from}' AND DATE '${to}' AS ${name} FROM steps s JOIN days d USING (day)`,
+});
 
 /** Bicycles at the permanent counters of Paris; yesterday's hours are published at night. */
 export default defineCity({
@@ -71,7 +69,9 @@ export default defineCity({
       // Who may be out, and when: for a month ahead the past of a counter's own hour does not tell.
       features: [
         { name: "curfew", block: "calendar", sql: curfew },
-        { name: "lockdown", block: "calendar", sql: lockdown },
+        days("autumn_lockdown", "2020-10-30", "2020-11-27"),
+        days("shops_reopened", "2020-11-28", "2020-12-14"),
+        days("spring_lockdown", "2021-04-03", "2021-05-02"),
       ],
     },
   },

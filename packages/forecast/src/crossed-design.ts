@@ -8,6 +8,11 @@ import type { Matrix } from "./matrix.ts";
 export interface CrossedTerm {
   readonly cross: readonly string[];
   readonly times?: string;
+  /**
+   * Centre and unit of the numeric column: its slope is that of one unit, whatever rows were fitted on. Where it is
+   * left out the rows decide.
+   */
+  readonly unit?: { readonly centre: number; readonly size: number };
   /** penalty on squared coefficients, above 0, in units of summed weight: the rows' worth of prior "no effect" */
   readonly penalty: number;
 }

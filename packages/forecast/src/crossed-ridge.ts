@@ -27,7 +27,8 @@ export interface CrossedRidgeOptions {
   /**
    * Centre and scale numeric columns by the training rows, so that penalties mean the same for all (default).
    * A column that holds only 0 and 1 stays as it is: a flag has no effect where it is 0. With false the
-   * columns are taken as they are, which must then be of about unit size. Missing is 0 either way.
+   * columns are taken as they are, which must then be of about unit size. Missing is 0 either way. A column
+   * with a unit has that.
    */
   readonly standardise?: boolean;
   /** stop where the residual of the normal equations is this small against their right-hand side; default 1e-4 */
@@ -48,7 +49,7 @@ const ROWS_AT_ONCE = 4096;
  * 4 bytes per row and term, and 8 per pair of coefficients that some row has both of.
  *
  * @throws ForecastError `shape` on unequal lengths or a column that is not there; `option` on a term that
- * crosses a numeric column, a penalty not above 0, or too many combinations; `data` on a negative weight;
+ * crosses a numeric column, a penalty or a unit not above 0, two units of one column, or too many combinations; `data` on a negative weight;
  * `noRows` where no row can be learned from
  */
 export function fitCrossedRidge(rows: CrossedRows, options: CrossedRidgeOptions): CrossedRidge {
@@ -69,11 +70,11 @@ export function fitCrossedRidge(rows: CrossedRows, options: CrossedRidgeOptions)
 
   const sizes = new Map<string, number>();
   const scales = new Map<string, NumericScale>();
-  for (const { cross, times } of terms) {
+  for (const { cross, times, unit } of terms) {
     for (const name of cross) if (!sizes.has(name)) sizes.set(name, codesOf(matrix, name, usable));
-    if (times !== undefined && !scales.has(times)) {
-      scales.set(times, standardise ? scaleOf(matrix, times, usable) : { name: times, mean: 0, scale: 1 });
-    }
+    if (times === undefined || scales.has(times)) continue;
+    if (unit) scales.set(times, { name: times, mean: unit.centre, scale: unit.size });
+    else scales.set(times, standardise ? scaleOf(matrix, times, usable) : { name: times, mean: 0, scale: 1 });
   }
   const design = new CrossedDesign(terms, sizes, scales);
   const groups = design.bind(matrix, usable);
@@ -184,6 +185,7 @@ function readDesign(fields: Fields): CrossedDesign {
 
 function checkTerms(terms: readonly CrossedTerm[], matrix: Matrix): void {
   if (terms.length === 0) throw new ForecastError("option", "no terms");
+  const units = new Map<string, string>();
   for (const term of terms) {
     for (const name of term.cross) {
       columnOf(matrix, name);
@@ -191,7 +193,16 @@ function checkTerms(terms: readonly CrossedTerm[], matrix: Matrix): void {
         throw new ForecastError("option", `${describe(term)} crosses "${name}", which is not categorical`);
       }
     }
-    if (term.times !== undefined) columnOf(matrix, term.times);
+    if (term.times !== undefined) {
+      columnOf(matrix, term.times);
+      const { centre, size } = term.unit ?? { centre: 0, size: 1 };
+      if (!(Number.isFinite(centre) && size > 0 && Number.isFinite(size)))
+        throw new ForecastError("option", `${describe(term)} has the unit ${size} about ${centre}`);
+      const unit = JSON.stringify(term.unit ?? null);
+      if ((units.get(term.times) ?? unit) !== unit)
+        throw new ForecastError("option", `terms have several units of "${term.times}"`);
+      units.set(term.times, unit);
+    }
     if (!(term.penalty > 0 && Number.isFinite(term.penalty))) {
       throw new ForecastError("option", `${describe(term)} has penalty ${term.penalty}, expected above 0`);
     }

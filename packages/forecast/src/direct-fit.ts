@@ -34,7 +34,8 @@ export interface QuantityRows {
   readonly ageDays?: Float64Array;
   /**
    * 1 for rows that some inputs were taken from so that trees learn to do without; a ridge regression, for which
-   * missing is the mean, would learn from them that those inputs matter less than they do, and skips them.
+   * missing is the mean, would learn from them that those inputs matter less than they do, and skips them, as
+   * effects do.
    */
   readonly partial?: Uint8Array;
   /** 1 for rows of the later calibration window (see `splits.calibrationMask`), else 0. */
@@ -211,7 +212,7 @@ function effectsOf(
   const weight = new Float64Array(rows.matrix.rows);
   for (let k = 0; k < usable.length; k++) {
     target[usable[k]!] = sample.label[k]!;
-    weight[usable[k]!] = sample.weight[k]!;
+    weight[usable[k]!] = rows.partial?.[usable[k]!] === 1 ? 0 : sample.weight[k]!;
   }
   // What is a number to trees may be a category to effects.
   const categorical = [...new Set(effects.flatMap(({ cross }) => cross))];

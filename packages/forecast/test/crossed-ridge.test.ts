@@ -37,10 +37,10 @@ const exact = { terms, tolerance: 1e-12 };
 const fit = () => fitCrossedRidge({ matrix, target, weight }, exact);
 
 /** The same regression with the one-hot matrix written out, solved as dense normal equations. */
-function denseForecast(): Float64Array {
+function denseForecast(unit?: { centre: number; size: number }): Float64Array {
   const known = [...temperature!].filter((v) => !Number.isNaN(v));
-  const mean = known.reduce((a, b) => a + b, 0) / known.length;
-  const scale = Math.sqrt(known.reduce((a, b) => a + (b - mean) ** 2, 0) / known.length);
+  const mean = unit?.centre ?? known.reduce((a, b) => a + b, 0) / known.length;
+  const scale = unit?.size ?? Math.sqrt(known.reduce((a, b) => a + (b - mean) ** 2, 0) / known.length);
   const t = Float64Array.from(temperature!, (v) => (Number.isNaN(v) ? 0 : Math.fround((v - mean) / scale)));
   const blocks = [
     { size: 5, penalty: 1, at: (i: number) => counter![i]!, x: () => 1 },
@@ -126,6 +126,15 @@ describe("the ridge on crossed effects", () => {
     expect(slope(true).zero).not.toBe(0);
   });
 
+  test("a column with a unit has slopes of that unit, whatever rows were fitted on", () => {
+    const unit = { centre: 20, size: 5 };
+    const withUnit = terms.map((term) => (term.times === "temperature" ? { ...term, unit } : term));
+    const fitted = fitCrossedRidge({ matrix, target, weight }, { ...exact, terms: withUnit });
+    const dense = denseForecast(unit);
+    for (const [i, value] of fitted.predict(matrix).entries()) expect(value).toBeCloseTo(dense[i]!, 6);
+    expect(CrossedRidge.fromBytes(fitted.toBytes()).predict(matrix)).toEqual(fitted.predict(matrix));
+  });
+
   test("saved and loaded it gives equal forecasts and equal bytes; damage is refused", () => {
     const bytes = fit().toBytes();
     const loaded = CrossedRidge.fromBytes(bytes);
@@ -160,6 +169,10 @@ describe("the ridge on crossed effects", () => {
     );
     expect(withTerm({ cross: ["nothing"], penalty: 1 })).toThrow(/no column "nothing"/);
     expect(withTerm({ cross: ["hour"], penalty: 0 })).toThrow(/term "hour" has penalty 0/);
+    const heat = { cross: [], times: "temperature", penalty: 1 };
+    expect(withTerm({ ...heat, unit: { centre: 0, size: 0 } })).toThrow(/has the unit 0 about 0/);
+    const twice = [heat, { ...heat, cross: ["hour"], unit: { centre: 0, size: 5 } }];
+    expect(() => fitCrossedRidge({ matrix, target }, { terms: twice })).toThrow(/several units/);
     const unknown = new Float64Array(count).fill(Number.NaN);
     expect(() => fitCrossedRidge({ matrix, target: unknown }, { terms })).toThrow(/none of 600 rows/);
     const wide = { ...matrix, columns: matrix.columns.map((c) => c.map((v) => v * 1000)) };

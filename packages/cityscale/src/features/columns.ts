@@ -30,7 +30,7 @@ export interface ViewColumn {
   readonly smooth?: "category" | "none";
   /** It says the same of a target from whatever origin: all that a forecast beyond the last counts' reach can use. */
   readonly timeless?: true;
-  /** It tells the place in the year, and nothing else. */
+  /** It tells the place in the year or changes as slowly: of a year seen once it tells which weeks those were. */
   readonly seasonal?: true;
 }
 
@@ -74,6 +74,13 @@ const ratio = ({ offset }: ViewShape, value: string) => `ln((${value} + ${offset
 const known = ({ slotsPerDay }: ViewShape, days: number, value: string) =>
   `CASE WHEN w.key - ${days * slotsPerDay} <= w.anchor_key THEN ${value} END`;
 
+/**
+ * Whether the horizon lies so far beyond the newest counts that the past of a target's own slot says less than what
+ * is known of the target itself. Days have few slots of their own: two weeks of them are not far.
+ */
+export const isFar = ({ slotsPerDay, maxWeeksAhead }: ViewShape): boolean =>
+  slotsPerDay > 1 && maxWeeksAhead > 2;
+
 type Block = (shape: ViewShape) => ViewColumn[];
 
 /** Columns by name, each its SQL or that and more. */
@@ -93,6 +100,7 @@ const timeless =
   (shape) =>
     columns(shape).map((column) => ({ ...column, timeless: true }));
 
+const seasonal = (sql: string) => ({ sql, seasonal: true }) as const;
 const asCategory = (sql: string) => ({ sql, smooth: "category" }) as const;
 const notSmooth = (sql: string) => ({ sql, smooth: "none" }) as const;
 
@@ -101,18 +109,26 @@ const categories =
   () =>
     Object.entries(columns).map(([name, sql]) => ({ name, part, sql, smooth, categorical: true }));
 
+const seasonalAll =
+  (columns: Block): Block =>
+  (shape) =>
+    columns(shape).map((column) => ({ ...column, seasonal: true }));
+
 const lead = block("calendar", () => ({ lead: "w.h" }));
+
+/** Workday, Saturday, Sunday or holiday. */
+const dayClass = "CASE WHEN d.holiday OR d.weekday = 6 THEN 2 WHEN d.weekday = 5 THEN 1 ELSE 0 END";
 
 const calendar = block("calendar", (shape) => ({
   slot: asCategory("w.slot"),
   weekday: notSmooth("d.weekday"),
   day_type: asCategory("CASE WHEN d.holiday THEN 7 ELSE d.weekday END"),
-  day_of_month: "d.day_of_month",
-  day_of_year: { ...notSmooth("d.day_of_year"), seasonal: true },
-  year_sin: { sql: "sin(2 * pi() * d.day_of_year / 365.25)", seasonal: true },
-  year_cos: { sql: "cos(2 * pi() * d.day_of_year / 365.25)", seasonal: true },
+  day_of_month: seasonal("d.day_of_month"),
+  day_of_year: { ...seasonal("d.day_of_year"), smooth: "none" },
+  year_sin: seasonal("sin(2 * pi() * d.day_of_year / 365.25)"),
+  year_cos: seasonal("cos(2 * pi() * d.day_of_year / 365.25)"),
   weekday_or_sunday: notSmooth("CASE WHEN d.holiday THEN 6 ELSE d.weekday END"),
-  day_class: notSmooth("CASE WHEN d.holiday OR d.weekday = 6 THEN 2 WHEN d.weekday = 5 THEN 1 ELSE 0 END"),
+  day_class: notSmooth(dayClass),
   ...(shape.slotsPerDay > 1 ? { sun: sunHeight(shape) } : {}),
 }));
 
@@ -133,7 +149,7 @@ const holidays = block("calendar", () => ({
   days_since_holiday: "d.days_since_holiday",
   days_off: "d.days_off",
   bridge: "d.bridge::INTEGER",
-  days_to_christmas: "greatest(-30, least(15, d.from_christmas))",
+  days_to_christmas: seasonal("greatest(-30, least(15, d.from_christmas))"),
 }));
 
 const holidayNames = categories("calendar", "none", {
@@ -144,10 +160,10 @@ const holidayNames = categories("calendar", "none", {
 
 const school = block("calendar", () => ({
   school_holiday: "d.school::INTEGER",
-  school_holiday_day: "d.school_day",
-  school_holiday_left: "d.school_left",
-  school_holiday_week_ago: "d.school_week_ago::INTEGER",
-  school_holiday_share: "d.school_share",
+  school_holiday_day: seasonal("d.school_day"),
+  school_holiday_left: seasonal("d.school_left"),
+  school_holiday_week_ago: seasonal("d.school_week_ago::INTEGER"),
+  school_holiday_share: seasonal("d.school_share"),
 }));
 
 const holidaysBefore = block("calendar", (shape) => ({
@@ -290,6 +306,33 @@ const dailyWeather = block("weather", ({ slotsPerDay }) => {
   };
 });
 
+/** What a model without the past of a target's own slot needs beside its hour and its weekday. */
+const farCalendar = block("calendar", (shape) => {
+  if (!isFar(shape)) return {};
+  return {
+    class_slot: asCategory(`(${dayClass}) * ${shape.slotsPerDay} + w.slot`),
+    twilight: `greatest(-12, least(6, ${sunHeight(shape)}))`,
+  };
+});
+
+/**
+ * Weather as it acts, for models that add it up: heat and cold from where they begin to count, and the root of rain,
+ * whose first drops keep more people at home than the last.
+ */
+const farWeather = block("weather", (shape) => {
+  if (!isFar(shape)) return {};
+  const above = (value: string) => `CASE WHEN ${value} > 0 THEN ${value} WHEN ${value} <= 0 THEN 0 END`;
+  const root = (rain: string) => `CASE WHEN ${rain} IS NOT NULL THEN sqrt(least(${rain}, 9)) END`;
+  return {
+    wx_heat: above("(wx.wx_temperature - 20)"),
+    wx_cold: above("(6 - wx.wx_temperature)"),
+    wxday_heat: above("(wx.wxday_temperature - 20)"),
+    wx_rain_root: root("wx.wx_rain"),
+    wxday_rain_root: root("wx.wxday_rain"),
+    ...(shape.nearSteps > 0 ? { wxnear_rain_root: root("wx.wxnear_rain") } : {}),
+  };
+});
+
 const custom: Block = (shape) =>
   shape.custom.map(({ name, block: kind }) => ({
     name: `x_${name}`,
@@ -303,7 +346,7 @@ const blocks: readonly Block[] = [
   lead,
   timeless(calendar),
   timeless(holidays),
-  timeless(holidayNames),
+  timeless(seasonalAll(holidayNames)),
   timeless(school),
   holidaysBefore,
   timeless(place),
@@ -318,6 +361,8 @@ const blocks: readonly Block[] = [
   dailyCalendar,
   dailyLevels,
   dailyWeather,
+  timeless(farCalendar),
+  timeless(farWeather),
   custom,
 ];
 

@@ -1,5 +1,5 @@
 export { buildFeatures, type FeatureSet } from "./build.ts";
-export { type ViewPart, viewParts } from "./columns.ts";
+export { isFar, type ViewPart, viewParts } from "./columns.ts";
 export {
   capacityAt,
   distanceKm,

@@ -39,7 +39,7 @@ export interface FeatureView extends ViewShape {
   readonly smooth: { readonly names: readonly string[]; readonly categorical: readonly string[] };
   /** Columns that say the same of a target from whatever origin. */
   readonly timeless: readonly string[];
-  /** Columns that tell the place in the year: only several years teach what they mean. */
+  /** Columns that tell the place in the year, or change as slowly: only several years teach what they mean. */
   readonly seasonal: readonly string[];
   /** Columns that come from the weather, which a model must be able to do without. */
   readonly weatherColumns: readonly string[];

@@ -79,7 +79,7 @@ export async function trainCandidate(
   const testFrom = newest - parseDuration(target.training.testWindow);
   const all = scheduledOrigins(city, target, span.low, newest);
   const before = originsBefore(all, testFrom);
-  const first = firstTrainingDay(city, span.low) * 86_400_000;
+  const first = firstTrainingDay(city, view, span.low) * 86_400_000;
   const firstUsable = before.at.findIndex((at) => at >= first);
   const trainable: Origins =
     firstUsable < 0

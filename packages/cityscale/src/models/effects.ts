@@ -1,8 +1,8 @@
 import type { CrossedTerm } from "@cityscale/forecast";
-import type { FeatureView } from "../features/index.ts";
+import { type FeatureView, isFar } from "../features/index.ts";
 
 /** Weather that acts by the hour, and differently on some entities than on others. */
-const weather = [
+const nearWeather = [
   "wx_temperature",
   "wxday_temperature",
   "wx_rain",
@@ -12,6 +12,31 @@ const weather = [
   "wxday_wind",
   "wx_humidity",
   "wx_cloud",
+].map((name) => ({ name }));
+
+type Unit = NonNullable<CrossedTerm["unit"]>;
+const unit = (name: string, centre: number, size: number): { name: string; unit: Unit } => ({
+  name,
+  unit: { centre, size },
+});
+
+/**
+ * The same where effects say nearly all there is to say: heat and cold apart, and in units that are the same whatever
+ * weather the history has had, for a penalty holds the slope of heat that was seldom felt closer to nothing than one
+ * in units of its own spread.
+ */
+const farWeather = [
+  unit("wx_temperature", 12, 8),
+  unit("wx_heat", 0, 5),
+  unit("wx_cold", 0, 5),
+  unit("wxday_temperature", 12, 8),
+  unit("wxday_heat", 0, 5),
+  unit("wx_rain_root", 0, 1),
+  unit("wxnear_rain_root", 0, 1),
+  unit("wxday_rain_root", 0, 0.5),
+  unit("wx_wind", 3.5, 2),
+  unit("wxday_wind", 3.5, 2),
+  unit("wx_humidity", 70, 20),
 ];
 
 /**
@@ -20,39 +45,43 @@ const weather = [
  */
 export function effectTerms(view: FeatureView): CrossedTerm[] {
   const hour = ["day_class", "slot"];
-  const has = (name: string) => view.columns.includes(name);
   const slopes = (
-    times: string,
+    { name, unit }: { name: string; unit?: Unit },
     crosses: readonly (readonly [readonly string[], number])[],
-  ): CrossedTerm[] => (has(times) ? crosses.map(([cross, penalty]) => ({ cross, times, penalty })) : []);
+  ): CrossedTerm[] =>
+    view.columns.includes(name)
+      ? crosses.map(([cross, penalty]) => ({ cross, times: name, penalty, ...(unit ? { unit } : {}) }))
+      : [];
+  const flag = (name: string) => ({ name });
+  const far = isFar(view);
   const declared = view.timeless.filter((name) => name.startsWith("x_"));
   return [
     { cross: ["entity"], penalty: 1 },
     { cross: ["weekday_or_sunday", "slot"], penalty: 1 },
     { cross: ["entity", ...hour], penalty: 3 },
     { cross: ["entity", "weekday_or_sunday", "slot"], penalty: 8 },
-    ...weather.flatMap((name) =>
-      slopes(name, [
+    ...(far ? farWeather : nearWeather).flatMap((column) =>
+      slopes(column, [
         [["day_class"], 10],
         [["slot"], 20],
         [["entity"], 40],
       ]),
     ),
-    ...slopes("sun", [[["slot"], 100]]),
-    ...slopes("school_holiday", [
+    ...slopes(far ? unit("twilight", 0, 6) : flag("sun"), [[["slot"], 100]]),
+    ...slopes(flag("school_holiday"), [
       [hour, 5],
       [["entity"], 15],
       [["entity", "day_class"], 20],
     ]),
-    ...slopes("holiday", [
+    ...slopes(flag("holiday"), [
       [["slot"], 5],
       [["entity"], 20],
     ]),
-    ...slopes("bridge", [[["slot"], 5]]),
-    ...slopes("holiday_tomorrow", [[["slot"], 10]]),
-    ...slopes("holiday_yesterday", [[["slot"], 10]]),
+    ...slopes(flag("bridge"), [[["slot"], 5]]),
+    ...slopes(flag("holiday_tomorrow"), [[["slot"], 10]]),
+    ...slopes(flag("holiday_yesterday"), [[["slot"], 10]]),
     ...declared.flatMap((name) =>
-      slopes(name, [
+      slopes(flag(name), [
         [hour, 5],
         [["entity"], 20],
       ]),

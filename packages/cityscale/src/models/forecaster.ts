@@ -7,8 +7,8 @@ import {
 } from "@cityscale/forecast";
 import { CityScaleError } from "../core/index.ts";
 import type { ModelKindName, Target } from "../domain/index.ts";
-import type { FeatureSet, FeatureView } from "../features/index.ts";
-import { type Effort, isFar, membersOf, quantileRows } from "./kinds.ts";
+import { type FeatureSet, type FeatureView, isFar } from "../features/index.ts";
+import { type Effort, membersOf, quantileRows } from "./kinds.ts";
 
 /** Levels of the quantiles that are forecast. */
 export const quantileLevels = [0.1, 0.5, 0.9] as const;
@@ -50,8 +50,8 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
   }
   const partial = hideWeather(set);
   const { target, effort, intervals = true } = options;
-  const view = learnable(set.view, options.originAt);
-  const far = isFar(view);
+  const far = isFar(set.view);
+  const view = far ? learnable(set.view, options.originAt) : set.view;
   const days = set.view.slotsPerDay === 1;
   const calibration = Uint8Array.from(set.origin, (o) =>
     options.originAt[o]! >= options.calibrateFrom ? 1 : 0,
@@ -110,8 +110,8 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
 const seasonsFromDays = 550;
 
 /**
- * The view without the columns that the history is too short to learn from: of a season seen once a network makes a
- * line into the one it never saw.
+ * The view without the columns that the history is too short to learn from: a year seen once teaches which weeks
+ * were quiet, not which are. Near the newest counts those tell how things stand, and the columns do no harm.
  */
 function learnable(view: FeatureView, originAt: Float64Array): FeatureView {
   const first = originAt.reduce((least, at) => Math.min(least, at), Number.POSITIVE_INFINITY);

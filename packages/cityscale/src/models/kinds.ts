@@ -1,6 +1,6 @@
 import type { MemberSpec } from "@cityscale/forecast";
 import { type MemberKindName, type ModelKindName, memberKinds, type Target } from "../domain/index.ts";
-import type { FeatureView } from "../features/index.ts";
+import { type FeatureView, isFar } from "../features/index.ts";
 import { dailyRidgeColumns } from "./daily-ridge.ts";
 import { effectTerms } from "./effects.ts";
 
@@ -57,13 +57,6 @@ const blends: Record<"days" | "near" | "far", Partial<Record<MemberKindName, num
 
 /** Days after which a row weighs half as much, where nothing else tells how things stand; a blend has several. */
 const halfLives = [60, 30, 120] as const;
-
-/**
- * Whether the horizon lies so far beyond the newest counts that the past of a target's own slot says less than what
- * is known of the target itself. Days have few slots of their own: two weeks of them are not far.
- */
-export const isFar = ({ slotsPerDay, maxWeeksAhead }: FeatureView): boolean =>
-  slotsPerDay > 1 && maxWeeksAhead > 2;
 
 /** The models that make up one kind, for a view. */
 export function membersOf(

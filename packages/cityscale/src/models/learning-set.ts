@@ -1,7 +1,13 @@
 import type { City } from "../domain/index.ts";
-import { buildFeatures, type FeatureSet, type FeatureView, type WeatherMode } from "../features/index.ts";
+import {
+  buildFeatures,
+  type FeatureSet,
+  type FeatureView,
+  isFar,
+  type WeatherMode,
+} from "../features/index.ts";
 import type { Connection } from "../lake/index.ts";
-import { type Effort, isFar } from "./kinds.ts";
+import type { Effort } from "./kinds.ts";
 import { firstDay, type Origins, thinOrigins } from "./origins.ts";
 
 export interface Learning {

@@ -7,6 +7,7 @@ import {
   startOfLocalDay,
   type Target,
 } from "../domain/index.ts";
+import { type FeatureView, isFar } from "../features/index.ts";
 import { timesBetween } from "../jobs/index.ts";
 
 const dayMs = 86_400_000;
@@ -89,9 +90,12 @@ export function originsBefore(origins: Origins, before: number): Origins {
   return count < 0 ? origins : { at: origins.at.slice(0, count), leads: origins.leads.slice(0, count) };
 }
 
-/** Local day on which the data begin, plus the eight weeks that a seasonal expectation wants. */
-export function firstTrainingDay(city: City, firstStepAt: number): number {
-  return localDay(city.timeZone, firstStepAt) + 57;
+/**
+ * Local day from which on there are origins to train on: the data's first one and the eight weeks that a seasonal
+ * expectation wants; far beyond the newest counts there is none, and every day teaches.
+ */
+export function firstTrainingDay(city: City, view: FeatureView, firstStepAt: number): number {
+  return localDay(city.timeZone, firstStepAt) + (isFar(view) ? 1 : 57);
 }
 
 /** Start of the calibration window before `cut`, or the newest fifth of the origins where the history is short. */

@@ -54,10 +54,17 @@ export async function preparePeriod(connection: Connection, options: PeriodOptio
   const origins = regularOrigins(city, fromDay, toDay, options.every, options.horizon);
   const longest = origins.leads.reduce((most, leads) => Math.max(most, leads), 1);
   const trainEvery = parseDuration(options.every) > 86_400_000 ? "24h" : options.every;
+  const view = createView(city, target, lagMs, longest);
   return {
-    view: createView(city, target, lagMs, longest),
+    view,
     origins,
-    trainable: regularOrigins(city, firstTrainingDay(city, span.low), toDay, trainEvery, options.horizon),
+    trainable: regularOrigins(
+      city,
+      firstTrainingDay(city, view, span.low),
+      toDay,
+      trainEvery,
+      options.horizon,
+    ),
     entities: options.entities ? await numbersOf(connection, options.entities) : undefined,
     request: { lagMs, weather: options.weather ? "issued-or-observed" : "none", path: "fast" },
     end: startOfLocalDay(city.timeZone, toDay + 1),

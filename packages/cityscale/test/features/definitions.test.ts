@@ -161,6 +161,7 @@ const cases: [name: string, date: string, days: number, lag: number, city: Parti
     { timeZone: "Europe/Paris", targets: { walkers: { horizon: "26h", errors: "relative" } } },
   ],
   ["Paris, 23 hours", "2024-03-31", 100, 26, hourly("Europe/Paris")],
+  ["Paris, 23 hours, far ahead", "2024-03-31", 250, 26, hourly("Europe/Paris", "15d")],
   ["New York, 25 hours", "2024-11-03", 100, 0, hourly("America/New_York")],
   ["Adelaide, 25 hours on the half hour", "2024-04-07", 100, 0, hourly("Australia/Adelaide")],
   ["Kolkata, which never changes", "2024-04-07", 100, 0, hourly("Asia/Kolkata")],
@@ -232,6 +233,14 @@ describe("every feature is what its definition says", () => {
         }
       }
       expect([...wrong]).toEqual([]);
+      const far = !daily && horizon === "15d";
+      expect(set.view.columns.includes("twilight")).toBe(far);
+      if (far) {
+        const sun = Array.from(numbers.get("sun")!);
+        const clipped = sun.map((height) => Math.max(-12, Math.min(6, height)));
+        expect(Array.from(numbers.get("twilight")!)).toEqual(clipped);
+        expect(new Set(clipped).size).toBeGreaterThan(10);
+      }
       for (const name of [
         "(expectation)",
         "r_day_4",
@@ -248,6 +257,9 @@ describe("every feature is what its definition says", () => {
         "fading_mean",
         "school_holiday_left",
         ...(days > 400 ? ["r_year", "r_year_week"] : []),
+        ...(far
+          ? ["class_slot", "wx_heat", "wx_cold", "wxday_heat", "wx_rain_root", "wxnear_rain_root"]
+          : []),
         ...(daily
           ? ["log_mean_56d", "fading_15", "year_change", "temperature_base_sin", "heating_base"]
           : []),

@@ -66,7 +66,8 @@ export function createOracle(world: World, origin: number, lagMs: number) {
   const weeksBack = (e: number, key: number, from: number, count: number) =>
     known(Array.from({ length: count }, (_, i) => plainAt(e, key - (from + i) * week)));
   const cache = new Map<string, number>();
-  const { expectation: named } = Object.values(city.targets)[0]!;
+  const { expectation: named, horizonSteps } = Object.values(city.targets)[0]!;
+  const far = spd > 1 && horizonSteps + lagMs / city.stepMs >= 2 * week;
   const relative = named === "geometric-mean-8";
   const average = (values: readonly number[]) =>
     relative ? Math.exp(mean(values.map((value) => Math.log(value + c)))) - c : mean(values);
@@ -217,9 +218,27 @@ export function createOracle(world: World, origin: number, lagMs: number) {
       out["r_last_holiday"] =
         holidays.has(day) && before > day - 500 ? rAt(e, before * spd + (key % spd)) : Number.NaN;
       if (spd === 1) Object.assign(out, daysAt(e, key, s), temperaturesAt(t, weeks));
-      return { ...out, ...eventsAt(e, t), ...weatherAt(t) };
+      const weather = weatherAt(t);
+      if (far) Object.assign(out, farAt(key, weather));
+      return { ...out, ...eventsAt(e, t), ...weather };
     },
   };
+
+  /** What only horizons far beyond the newest counts have. */
+  function farAt(key: number, weather: Readonly<Record<string, number>>): Record<string, number> {
+    const day = Math.floor(key / spd);
+    const weekday = holidays.has(day) ? 6 : (day + 3) % 7;
+    const over = (degrees: number) => (degrees < 0 ? 0 : degrees);
+    return {
+      class_slot: Math.max(0, weekday - 4) * spd + (key % spd),
+      wx_heat: over(weather["wx_temperature"]! - 20),
+      wx_cold: over(6 - weather["wx_temperature"]!),
+      wxday_heat: over(weather["wxday_temperature"]! - 20),
+      wx_rain_root: Math.min(9, weather["wx_rain"]!) ** 0.5,
+      wxday_rain_root: Math.min(9, weather["wxday_rain"]!) ** 0.5,
+      wxnear_rain_root: Math.min(9, weather["wxnear_rain"]!) ** 0.5,
+    };
+  }
 
   /** Levels in logarithms, without the week's shape, and the change of last year; of daily steps. */
   function daysAt(e: number, key: number, s: number): Record<string, number> {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createView } from "../../src/features/index.ts";
 import { fullEffort, membersOf } from "../../src/models/kinds.ts";
+import { firstTrainingDay } from "../../src/models/origins.ts";
 import { smallCity } from "../lake/support.ts";
 
 const features = [{ name: "letter", block: "static" as const, sql: "SELECT e, 1 AS letter FROM entities" }];
@@ -8,6 +9,18 @@ const viewOf = (step: string, target: object) => {
   const city = smallCity({ step, targets: { walkers: { features, ...target } } });
   return { target: city.targets["walkers"]!, view: createView(city, city.targets["walkers"]!, 0) };
 };
+
+const dayOf = (date: string) => Date.parse(`${date}T00:00:00Z`) / 86_400_000;
+
+describe("days to learn from", () => {
+  test("begin when eight weeks are there to expect from, and far beyond the newest counts at once", () => {
+    const first = Date.parse("2020-09-01T01:00:00Z");
+    const city = smallCity({ timeZone: "Europe/Paris" });
+    const from = (horizon: string) => firstTrainingDay(city, viewOf("1h", { horizon }).view, first);
+    expect(from("24h")).toBe(dayOf("2020-10-28"));
+    expect(from("31d")).toBe(dayOf("2020-09-02"));
+  });
+});
 
 describe("a blend", () => {
   test("of days is mostly ridge regressions, of columns that the view has", () => {
@@ -32,6 +45,21 @@ describe("a blend", () => {
       expect.arrayContaining(["fading_50", "year_change", "temperature_base_cos", "heating"]),
     );
     expect(view.expectation).toBe("median-8");
+  });
+
+  test("far beyond the newest counts reads what says the same of a target from whatever origin", () => {
+    const { target, view } = viewOf("1h", { horizon: "31d" });
+    const members = membersOf("blend", target, view, fullEffort);
+    expect([...new Set(members.map(({ kind }) => kind))]).toEqual(["trees", "network", "effects"]);
+    for (const member of members) {
+      expect(member.halfLifeDays).toBeGreaterThan(0);
+      if (member.kind !== "network") continue;
+      expect(member.columns!.names.filter((name) => !view.timeless.includes(name))).toEqual([]);
+    }
+    const effects = members.find(({ kind }) => kind === "effects")!.effects!;
+    const read = effects.flatMap(({ cross, times }) => [...cross, ...(times === undefined ? [] : [times])]);
+    expect(read.filter((name) => !view.timeless.includes(name))).toEqual([]);
+    expect(read).toEqual(expect.arrayContaining(["wx_heat", "wxnear_rain_root", "twilight", "x_letter"]));
   });
 
   test("departs from what the target declares", () => {
