@@ -20,17 +20,16 @@ export interface Labelled {
 const blocks = 4;
 
 /**
- * The map with the smallest Brier score out of sample: each candidate is fitted on three quarters of the rows and
- * judged on the fourth, four times (quarters in row order, because neighbouring rows resemble each other and would
- * let isotonic overfit unseen), then the winner is fitted on all rows. A map that makes any quarter worse than the
- * model's own probabilities is no candidate: a level that a week of rain moved is moved back by the sun.
+ * The map with the smallest log loss out of sample (it tells small probabilities apart, which a Brier score does not):
+ * each candidate is fitted on three quarters of the rows and judged on the fourth, four times (quarters in row order,
+ * because neighbouring rows resemble each other and would let isotonic overfit unseen), then the winner is fitted on
+ * all rows. A map that makes any quarter worse than the model's own probabilities is no candidate: a level that a week
+ * of rain moved is moved back by the sun.
  */
 export function chooseMap(rows: Labelled): ProbabilityMap {
   const cuts = Array.from({ length: blocks + 1 }, (_, i) => Math.floor((i * rows.y.length) / blocks));
   const lossesOf = (fit: (rows: Labelled) => ProbabilityMap) =>
-    cuts
-      .slice(1)
-      .map((end, i) => squaredError(fit(without(rows, cuts[i]!, end)), slice(rows, cuts[i]!, end)));
+    cuts.slice(1).map((end, i) => logLoss(fit(without(rows, cuts[i]!, end)), slice(rows, cuts[i]!, end)));
   const plain = lossesOf(fitIdentity);
   const sum = (losses: readonly number[]) => losses.reduce((total, loss) => total + loss, 0);
   let best: ProbabilityMap = { kind: "identity" };
@@ -179,10 +178,13 @@ function interpolate(x: readonly number[], y: readonly number[], at: number): nu
   return y[low]! + ((at - x[low]!) / (x[high]! - x[low]!)) * (y[high]! - y[low]!);
 }
 
-function squaredError(map: ProbabilityMap, rows: Labelled): number {
+function logLoss(map: ProbabilityMap, rows: Labelled): number {
   const p = applyMap(map, rows.p.slice());
   let sum = 0;
-  for (let i = 0; i < p.length; i++) sum += rows.weight[i]! * (p[i]! - rows.y[i]!) ** 2;
+  for (let i = 0; i < p.length; i++) {
+    const came = rows.y[i]! > 0.5 ? p[i]! : 1 - p[i]!;
+    sum -= rows.weight[i]! * Math.log(Math.max(1e-12, came));
+  }
   return sum;
 }
 

@@ -7,6 +7,7 @@ import {
   fitBinary,
   scores,
 } from "../src/index.ts";
+import { chooseMap } from "../src/probability-map.ts";
 import { generalChecks } from "./general-checks.ts";
 import { binaryRows, randomOf, rowsOf } from "./synthetic.ts";
 
@@ -39,6 +40,25 @@ function adapt(fitted: BinaryForecaster) {
     predict: (matrix: BinaryRows["matrix"]) => [fitted.predict(matrix)],
   };
 }
+
+describe("the choice of a probability map", () => {
+  /** Four quarters of rows whose true odds are those told times a factor of each quarter. */
+  const told = (factors: readonly number[]) => {
+    const random = randomOf(2);
+    const p = Float64Array.from({ length: 20_000 }, () => 0.02 + 0.4 * random());
+    const y = p.map((value, i) => (random() < value * factors[Math.floor((4 * i) / p.length)]! ? 1 : 0));
+    return { y, p, weight: new Float64Array(p.length).fill(1) };
+  };
+
+  test("corrects what is wrong in every quarter of the rows", () => {
+    expect(chooseMap(told([2, 2, 2, 2])).kind).not.toBe("identity");
+  });
+
+  test("leaves alone what is right, and what one quarter has otherwise", () => {
+    expect(chooseMap(told([1, 1, 1, 1])).kind).toBe("identity");
+    expect(chooseMap(told([2, 2, 2, 0.5])).kind).toBe("identity");
+  });
+});
 
 const rows = binaryRows(8000, 5);
 const later = binaryRows(8000, 6);
@@ -84,6 +104,27 @@ describe("the binary forecaster", () => {
       return scores.expectedCalibrationError(later.target, fitted.predict(later.matrix))!;
     };
     expect(await errorOf("holdout")).toBeLessThan(0.4 * (await errorOf("none")));
+  });
+
+  test("thresholds of alarms are chosen on the eligible calibration rows, and saved", async () => {
+    const eligible = rows.matrix.columns[0]!.map((value) => (value > 0 ? 1 : 0));
+    const asked = { ...rows, eligible: Uint8Array.from(eligible) };
+    const fitted = await fitBinary(asked, { ...options, alarmRate: 0.1 });
+    const late = [...asked.eligible.keys()].filter(
+      (i) => asked.eligible[i] === 1 && rows.calibration[i] === 1,
+    );
+    const early = await fitBinary(asked, { ...options, calibrate: "holdout", alarmRate: 0.1 });
+    expect(early.thresholds).toEqual(fitted.thresholds);
+    const p = early.predict(rows.matrix);
+    const onLate = Float64Array.from(late, (i) => p[i]!);
+    const label = Float64Array.from(late, (i) => rows.target[i]!);
+    const { budget, f1 } = early.thresholds!;
+    const alarmed = onLate.filter((value) => value >= budget).length;
+    expect(alarmed).toBeLessThanOrEqual(0.1 * late.length);
+    expect(alarmed).toBeGreaterThan(0.09 * late.length);
+    expect(f1).toBe(scores.bestF1(label, onLate)!.threshold);
+    expect(BinaryForecaster.fromBytes(fitted.toBytes()).thresholds).toEqual(fitted.thresholds);
+    expect((await fitBinary(rows, { ...options, calibrate: "none" })).thresholds).toBeNull();
   });
 
   test("targets and weights that cannot be are refused with their row", async () => {

@@ -200,6 +200,25 @@ describe("scores of a binary target", () => {
             (bin.length / known.length) * Math.abs(mean(bin.map((r) => r.p)) - mean(bin.map((r) => r.y)));
         }
         expect(scores.expectedCalibrationError(label, p)).toBeCloseTo(gap, 12);
+        expect(scores.probabilityBias(label, p)).toBeCloseTo(
+          mean(known.map((r) => r.p)) / mean(known.map((r) => r.y)),
+          12,
+        );
+        for (const by of ["rows", "width"] as const) {
+          const bins = scores.reliability(label, p, by);
+          const sum = (of: (bin: scores.ReliabilityBin) => number) =>
+            bins.reduce((total, bin) => total + of(bin), 0);
+          expect(sum((bin) => bin.rows)).toBe(known.length);
+          expect(sum((bin) => bin.rows * bin.came)).toBeCloseTo(positives, 9);
+          for (const [i, bin] of bins.entries()) {
+            const inside = known.filter((r) => r.p >= bin.from && r.p <= bin.to);
+            expect(inside).toHaveLength(bin.rows);
+            expect(bin.forecast).toBeCloseTo(mean(inside.map((r) => r.p)), 12);
+            if (i > 0) expect(bin.from).toBeGreaterThan(bins[i - 1]!.to);
+            if (by === "width")
+              expect(Math.floor(10 * bin.to) - Math.floor(10 * bin.from)).toBeLessThanOrEqual(1);
+          }
+        }
       }),
     );
   });
@@ -211,6 +230,22 @@ describe("scores of a binary target", () => {
     expect(scores.recallAtAlarmRate(label, ranked, 0.014)).toBe(0.5);
     expect(scores.recallAtAlarmRate(label, new Float64Array(200), 0.01)).toBeCloseTo(0.01, 12);
     expect(scores.recallAtAlarmRate(label, ranked, 0)).toBe(0);
+    expect(scores.atAlarmRate(scores.rankingOf(label, ranked), 0.03)).toEqual({
+      recall: 1,
+      precision: 4 / 6,
+    });
+    expect(scores.atAlarmRate(scores.rankingOf(label, ranked), 0)).toEqual({ recall: 0, precision: null });
+  });
+
+  test("reliability by rows has bins of equally many, lowest first", () => {
+    const p = Float64Array.from({ length: 100 }, (_, i) => ((i * 37) % 100) / 200);
+    const label = p.map((value) => (value >= 0.45 ? 1 : 0));
+    const bins = scores.reliability(label, p, "rows");
+    expect(bins.map(({ rows }) => rows)).toEqual(new Array(10).fill(10));
+    expect(bins.map(({ came }) => came)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    expect(bins[9]).toMatchObject({ from: 0.45, to: 0.495 });
+    // Equal probabilities stay together.
+    expect(scores.reliability(label, new Float64Array(100).fill(0.2), "rows")).toHaveLength(1);
   });
 });
 
