@@ -1,7 +1,7 @@
 import type { LevelName } from "../../domain/index.ts";
 import type { Connection } from "../../lake/index.ts";
 import { fillOrigin, levelColumns, originColumns } from "./columns.ts";
-import { type FallProfiles, fallProfiles } from "./fall-profile.ts";
+import { type FallProfiles, fallDepths, fallProfiles } from "./fall-profile.ts";
 import { type Levels, rowAt } from "./levels.ts";
 import { neighboursOf } from "./neighbours.ts";
 import { type Outcomes, outcomesOf } from "./outcomes.ts";
@@ -90,6 +90,17 @@ export class LevelHistory {
     const profiles = this.#profilesAt?.(target, asOf) ?? this.#computeProfiles(target, asOf);
     this.#profiles.set(key, profiles);
     return profiles;
+  }
+
+  /**
+   * Probability that each station's count falls by at least k = 0 .. 15 within the horizon of an origin, stations x
+   * 16: the main profile in the origin's slot.
+   */
+  falls(target: LevelTarget, origin: number): Float32Array {
+    const profiles = this.profiles(target, this.profileInstant(origin));
+    const cells = this.levels.stations.length * fallDepths;
+    const first = this.#week.placeOf(origin).slot * cells;
+    return profiles.windows[1].fall.subarray(first, first + cells);
   }
 
   /**
