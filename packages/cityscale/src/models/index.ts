@@ -31,6 +31,7 @@ export {
   levelTargetOf,
   type MoveOptions,
   matrixOf,
+  outlooksOf,
   type SideOutlook,
   type StationOutlook,
   type StockOutBacktest,
@@ -38,6 +39,8 @@ export {
   type StockOutForecasts,
   type StockOutTraining,
   type SuggestedMove,
+  sampleRows,
+  stockOutTrees,
   suggestMoves,
 } from "./stock-outs/index.ts";
 export { type Trained, trainInProcess } from "./trainer.ts";

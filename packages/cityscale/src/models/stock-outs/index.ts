@@ -13,6 +13,8 @@ export {
   type SuggestedMove,
   suggestMoves,
 } from "./moves.ts";
+export { outlooksOf } from "./outlooks.ts";
+export { type SampledRows, type SampleOptions, sampleRows } from "./sample.ts";
 export type { BinaryReport, BinaryScores } from "./scores.ts";
 export { levelTargetOf } from "./target.ts";
-export { alarmRate, fitStockOuts, matrixOf, type StockOutTraining } from "./train.ts";
+export { alarmRate, fitStockOuts, matrixOf, type StockOutTraining, stockOutTrees } from "./train.ts";

@@ -36,7 +36,7 @@ export const stockOutTrees = {
 /** Columns that, all else equal, can only lower the risk as they grow. */
 const falling: ReadonlySet<string> = new Set(["count", "spare"]);
 
-const fewestRows = 1000;
+const fewestRows = 500;
 
 /**
  * Fits the probability of a stock-out. Fitted once without the newest rows, on which the calibration (none, Platt,

@@ -1,0 +1,96 @@
+import { BinaryForecaster } from "@cityscale/forecast";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseDuration } from "../../src/domain/index.ts";
+import { LevelHistory, type LevelTarget, publicHolidays, readLevels } from "../../src/features/index.ts";
+import type { Lake } from "../../src/lake/index.ts";
+import { fitStockOuts, matrixOf, sampleRows } from "../../src/models/index.ts";
+import { openTown, timeZone, townEnd, townReadings } from "../features/levels/town.ts";
+import { dayMs } from "../lake/support.ts";
+
+const target: LevelTarget = { measure: "bikes", horizonMs: parseDuration("30m"), below: 3 };
+const until = townEnd - 2 * dayMs;
+const from = townEnd - 16 * dayMs;
+/** The town's stations again, with never more than seven bikes: they run out every few hours. */
+const readings = townReadings(11).map((reading) => ({
+  ...reading,
+  bikes: reading.bikes === null ? null : 7 - Math.abs(7 - (reading.bikes % 14)),
+}));
+let lake: Lake;
+let history: LevelHistory;
+const historyOf = (range = {}) =>
+  lake.read(
+    async (connection) =>
+      new LevelHistory(await readLevels(connection, range), timeZone, await publicHolidays(connection)),
+  );
+beforeAll(async () => {
+  lake = await openTown(readings);
+  history = await historyOf();
+});
+afterAll(() => lake.close());
+
+describe("rows to learn from", () => {
+  test("are the same whatever came to be known later, and others with another seed", async () => {
+    const sample = sampleRows(history, target, { from, until, seed: 1 });
+    const then = await historyOf({ knownBy: until });
+    expect(sampleRows(then, target, { from, until, seed: 1 })).toEqual(sample);
+    expect(sampleRows(history, target, { from, until, seed: 2 }).originAt).not.toEqual(sample.originAt);
+  });
+
+  test("hold all onsets of the snapshots drawn, and weigh as much as the rows they stand for", () => {
+    const { set, originAt, label, weight, eligible } = sampleRows(history, target, { from, until, seed: 1 });
+    const drawn = new Set(originAt);
+    const origins = history.levels.knownAt.filter((at) => at >= from && at < until);
+    const { lowest, endRow } = history.outcomes(target, origins);
+    const counts = history.counts("bikes", origins);
+    const width = history.levels.stations.length;
+    let [onsets, rows] = [0, 0];
+    for (let i = 0; i < counts.length; i++) {
+      const place = Math.floor(i / width);
+      if (counts[i]! < 3 || lowest[i]! < 0 || history.levels.knownAt[endRow[place]!]! > until) continue;
+      rows++;
+      if (lowest[i]! < 3 && drawn.has(origins[place]!)) onsets++;
+    }
+    expect(onsets).toBeGreaterThan(50);
+    expect(label.reduce((sum, y, i) => sum + y * eligible[i]!, 0)).toBe(onsets);
+    // Six of ten snapshots are drawn.
+    const stoodFor = weight.reduce((sum, value, i) => sum + value * eligible[i]!, 0) / (0.6 * rows);
+    expect(stoodFor).toBeGreaterThan(0.88);
+    expect(stoodFor).toBeLessThan(1.12);
+    expect(set.rows).toBeLessThan(0.5 * counts.length);
+    for (let i = 0; i < set.rows; i++) {
+      const at = origins.indexOf(originAt[i]!) * width + set.station[i]!;
+      expect(set.count[i]).toBe(counts[at]);
+      expect(label[i]).toBe(lowest[at]! < 3 ? 1 : 0);
+    }
+  });
+});
+
+describe("a model of stock-outs", () => {
+  const training = { from, until, calibrateFrom: until - 5 * dayMs, seed: 1, threads: 1 };
+
+  test("forecasts the same once saved, and never a higher risk for one bike more alone", async () => {
+    const { model, rows, onsets } = await fitStockOuts(history, target, training);
+    expect(rows).toBeGreaterThan(500);
+    expect(onsets).toBeGreaterThan(50);
+    expect(model.thresholds!.budget).toBeGreaterThan(0);
+    const set = history.features(target, Float64Array.of(townEnd - dayMs, townEnd - 1));
+    const p = model.predict(matrixOf(set));
+    expect(p.every((value) => value >= 0 && value <= 1)).toBe(true);
+    expect(BinaryForecaster.fromBytes(model.toBytes()).predict(matrixOf(set))).toEqual(p);
+    const more = set.columns.slice();
+    for (const name of ["count", "spare"]) {
+      const k = model.featureNames.indexOf(name);
+      more[k] = set.columns[k]!.map((value) => value + 1);
+    }
+    const less = model.predict(matrixOf({ ...set, columns: more }));
+    for (let i = 0; i < p.length; i++) expect(less[i]).toBeLessThanOrEqual(p[i]!);
+  });
+
+  test("wants some history", async () => {
+    await expect(
+      fitStockOuts(history, target, { ...training, from: until - dayMs / 8 }),
+    ).rejects.toMatchObject({
+      code: "DATA_MISSING",
+    });
+  });
+});
