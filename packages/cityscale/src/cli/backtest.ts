@@ -39,8 +39,9 @@ export async function runBacktest(
   if (target.kind === "binary") return await runStockOutBacktest(cityName, flags, config, io, signal);
   if (flags.train !== undefined) throw new UsageError(`--train: ${target.name} is no binary target`);
   const began = performance.now();
+  const kind = kindOf(flags);
   const kinds = {
-    kind: kindOf(flags),
+    ...(kind === undefined ? {} : { kind }),
     ...(flags.kinds === undefined ? {} : { compare: kindList(flags.kinds) }),
   };
   await withPeriod(
@@ -74,7 +75,9 @@ export async function runBacktest(
         totalSeconds: Number(((performance.now() - began) / 1000).toFixed(2)),
         peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
         weather: result.weather,
-        ...(result.blend ? { blend: { ...result.blend, weights: { ...result.blend.weights } } } : {}),
+        ...(result.blend
+          ? { blend: { weights: { ...result.blend.weights }, windows: result.blend.windows } }
+          : {}),
         notes: [
           ...notes,
           ...result.notes,
@@ -118,13 +121,13 @@ ${scoreTable({ ...classical, weather })}
 }
 
 /** What a comparison suggests to declare, and what it does not say. */
-function blendNote({ weights, windows }: FoundBlend): string {
+function blendNote({ weights, windows, far }: FoundBlend): string {
   const parts = Object.entries(weights).filter(([, weight]) => weight >= 0.005);
   const declared =
     parts.length === 1
       ? `kind: "${parts[0]![0]}"`
       : `kind: "blend", blend: { ${parts.map(([kind, weight]) => `${kind}: ${weight}`).join(", ")} }`;
-  return `blend: weights with the smallest loss in the worst of ${windows} parts of these very rows, so its score flatters it; declare training: { ${declared} } and backtest a later period`;
+  return `blend: weights with the smallest loss in the worst of ${windows} parts of these very rows, so its score flatters it; declare training: { ${far ? `far: { ${declared} }` : declared} } and backtest a later period`;
 }
 
 /** Why scores are null: the contract wants the reason beside them. */
@@ -141,9 +144,9 @@ function missingScores(models: readonly ModelScores[]): string[] {
   });
 }
 
-/** A blend of all kinds unless one is asked for; `--fast` asks for trees. */
-function kindOf({ kind, fast }: BacktestFlags): ModelKindName {
-  if (kind === undefined) return fast ? "trees" : "blend";
+/** What the target declares unless a kind is asked for; `--fast` asks for trees. */
+function kindOf({ kind, fast }: BacktestFlags): ModelKindName | undefined {
+  if (kind === undefined) return fast ? "trees" : undefined;
   const known = modelKinds.find((name) => name === kind);
   if (!known) throw new UsageError(`--kind ${kind}: write one of ${modelKinds.join(", ")}`);
   if (fast && known !== "trees") throw new UsageError(`--fast trains trees alone, and --kind says ${kind}`);

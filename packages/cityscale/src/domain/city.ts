@@ -86,6 +86,19 @@ const featureSchema = z.strictObject({
   sql: z.string().min(1),
 });
 
+const modelChoice = {
+  /** What is trained: one kind of model, or a blend of several; trees when left out, and in a backtest a blend. */
+  kind: z.enum(modelKinds).optional(),
+  /** Weights of the kinds in a blend; what did best for such horizons when left out. */
+  blend: z
+    .partialRecord(z.enum(memberKinds), z.number().min(0))
+    .refine(
+      (weights) => Object.values(weights).some((weight) => (weight ?? 0) > 0),
+      "give one kind a weight above 0",
+    )
+    .optional(),
+};
+
 const targetSchema = z.strictObject({
   kind: z.enum(targetKinds).default("quantity"),
   /** The measure that is forecast; the target's own name when left out. */
@@ -123,16 +136,9 @@ const targetSchema = z.strictObject({
     .prefault({}),
   training: z
     .strictObject({
-      /** What is trained: one kind of model, or a blend of several. */
-      kind: z.enum(modelKinds).default("trees"),
-      /** Weights of the kinds in a blend; what did best for the horizon when left out. */
-      blend: z
-        .partialRecord(z.enum(memberKinds), z.number().min(0))
-        .refine(
-          (weights) => Object.values(weights).some((weight) => (weight ?? 0) > 0),
-          "give one kind a weight above 0",
-        )
-        .optional(),
+      ...modelChoice,
+      /** The same for horizons so far beyond the newest counts that other models serve them. */
+      far: z.strictObject(modelChoice).prefault({}),
       /** Newest days kept from training and used to judge the model. */
       testWindow: duration.default("28d"),
       /** Days before the test window from which intervals are calibrated. */

@@ -6,15 +6,15 @@ import { bestBlend, comparison, type FoundBlend } from "./compare.ts";
 import { fitForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
 import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
-import { fullEffort } from "./kinds.ts";
+import { declaredModel, fullEffort } from "./kinds.ts";
 import { calibrationStart, type Origins } from "./origins.ts";
 import { type Period, type PeriodOptions, preparePeriod, scoredSetOf, trainingSetOf } from "./period.ts";
 
 export interface BacktestOptions extends PeriodOptions {
   /** Time after which the model is fitted anew inside the window; never when left out. */
   readonly refit?: string;
-  /** What is trained; a blend's kinds stand beside it. */
-  readonly kind: ModelKindName;
+  /** What is trained, a blend's kinds beside it; what the target declares, or else a blend, when left out. */
+  readonly kind?: ModelKindName;
   /** Every one of these, and the blend of them that is best on these very rows, in place of `kind`. */
   readonly compare?: readonly MemberKindName[];
   /** Models of single series too, on every 14th origin. */
@@ -48,9 +48,9 @@ export async function backtest(connection: Connection, options: BacktestOptions)
   const { city, target } = options;
   const progress = options.onProgress ?? (() => undefined);
   const compared = options.compare ? comparison(options.compare, target) : undefined;
-  const kind = compared ? "blend" : options.kind;
   const period = await preparePeriod(connection, options);
   const { origins, view } = period;
+  const kind = compared ? "blend" : (options.kind ?? declaredModel(options.target, view).kind ?? "blend");
   let trainSeconds = 0;
   const parts: JudgedRows[] = [];
   let names: string[] = [];
@@ -110,7 +110,7 @@ export async function backtest(connection: Connection, options: BacktestOptions)
 async function train(
   connection: Connection,
   period: Period,
-  options: BacktestOptions,
+  options: BacktestOptions & { readonly kind: ModelKindName },
   cut: number,
   onProgress: (share: number) => void,
 ): Promise<DirectForecaster> {

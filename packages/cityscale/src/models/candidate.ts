@@ -5,7 +5,7 @@ import { type Connection, literal } from "../lake/index.ts";
 import { type DirectForecaster, fitForecaster, loadForecaster } from "./forecaster.ts";
 import { judge, type ScoreTable } from "./judge.ts";
 import { forecastRows, type JudgedRows, joinJudged } from "./judged-rows.ts";
-import { declaredEffort } from "./kinds.ts";
+import { declaredEffort, declaredModel } from "./kinds.ts";
 import { learningSet } from "./learning-set.ts";
 import {
   calibrationStart,
@@ -103,6 +103,7 @@ export async function trainCandidate(
     return Number(took.toFixed(2));
   };
   const effort = declaredEffort(target);
+  const kind = declaredModel(target, view).kind ?? "trees";
   // In a function of its own: the training set is gone before the test window's is computed.
   const fit = async () => {
     const learning = { city, view, request, trainable, cut: testFrom, effort };
@@ -113,7 +114,7 @@ export async function trainCandidate(
     const model = await fitForecaster(training, {
       target,
       originAt: origins.at,
-      kind: target.training.kind,
+      kind,
       effort,
       calibrateFrom: calibrationStart(origins, testFrom, parseDuration(effort.calibrationWindow)),
       threads: options.threads,
@@ -130,7 +131,7 @@ export async function trainCandidate(
   const { champion } = options;
   const rival = champion?.viewId === view.id ? champion : undefined;
   const models = [model, ...(rival ? [loadForecaster(rival.bytes)] : [])];
-  const names = [target.training.kind, ...(rival ? [championName(rival.version)] : [])];
+  const names = [kind, ...(rival ? [championName(rival.version)] : [])];
   const parts: JudgedRows[] = [];
   for (let from = 0; from < test.at.length; from += testOriginsAtOnce) {
     const to = from + testOriginsAtOnce;
@@ -150,7 +151,7 @@ export async function trainCandidate(
   return {
     model,
     candidate: {
-      kind: target.training.kind,
+      kind,
       viewId: view.id,
       columns: view.columns,
       categorical: view.categorical,

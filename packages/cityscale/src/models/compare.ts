@@ -1,5 +1,6 @@
 import { blendForecasts, findBlend } from "@cityscale/forecast";
 import type { MemberKindName, Target } from "../domain/index.ts";
+import { isFar } from "../features/index.ts";
 import type { Forecast } from "./forecaster.ts";
 import type { JudgedRows } from "./judged-rows.ts";
 
@@ -8,6 +9,8 @@ export interface FoundBlend {
   readonly weights: Readonly<Record<string, number>>;
   /** Parts of the period; the weights are those with the smallest loss in the worst of them. */
   readonly windows: number;
+  /** Whether it is one for horizons far beyond the newest counts. */
+  readonly far: boolean;
 }
 
 /** Windows of a comparison: a member that does well in one of them only gets no weight for it. */
@@ -16,7 +19,7 @@ const windowCount = 4;
 /** A target whose blend has all the kinds, so that each of them is trained once. */
 export function comparison(kinds: readonly MemberKindName[], target: Target): Target {
   const blend = Object.fromEntries(kinds.map((kind) => [kind, 1]));
-  return { ...target, training: { ...target.training, blend } };
+  return { ...target, training: { ...target.training, blend, far: { blend } } };
 }
 
 /** The blend of the models that is best on the rows themselves, by the errors that count for the target. */
@@ -47,6 +50,7 @@ export function bestBlend(
     blend: {
       weights: Object.fromEntries(names.map((name, m) => [name, Number(weights[m]!.toFixed(3))])),
       windows: windowCount,
+      far: isFar(set.view),
     },
     forecast: {
       point,

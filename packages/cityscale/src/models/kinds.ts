@@ -58,6 +58,10 @@ const blends: Record<"days" | "near" | "far", Partial<Record<MemberKindName, num
 /** Days after which a row weighs half as much, where nothing else tells how things stand; a blend has several. */
 const halfLives = [60, 30, 120] as const;
 
+/** What a target declares for horizons such as the view's. */
+export const declaredModel = ({ training }: Target, view: FeatureView): Target["training"]["far"] =>
+  isFar(view) ? training.far : training;
+
 /** The models that make up one kind, for a view. */
 export function membersOf(
   kind: ModelKindName,
@@ -68,7 +72,7 @@ export function membersOf(
   const { seed } = target.training;
   if (kind === "blend") {
     const usual = isFar(view) ? "far" : view.slotsPerDay === 1 ? "days" : "near";
-    const blend = target.training.blend ?? blends[usual];
+    const blend = declaredModel(target, view).blend ?? blends[usual];
     return memberKinds.flatMap((part) => {
       const share = blend[part] ?? 0;
       return share === 0

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createView } from "../../src/features/index.ts";
-import { fullEffort, membersOf } from "../../src/models/kinds.ts";
+import { declaredModel, fullEffort, membersOf } from "../../src/models/kinds.ts";
 import { firstTrainingDay } from "../../src/models/origins.ts";
 import { smallCity } from "../lake/support.ts";
 
@@ -60,6 +60,17 @@ describe("a blend", () => {
     const read = effects.flatMap(({ cross, times }) => [...cross, ...(times === undefined ? [] : [times])]);
     expect(read.filter((name) => !view.timeless.includes(name))).toEqual([]);
     expect(read).toEqual(expect.arrayContaining(["wx_heat", "wxnear_rain_root", "twilight", "x_letter"]));
+  });
+
+  test("near and far are declared apart", () => {
+    const training = { blend: { trees: 1 }, far: { kind: "blend" as const, blend: { effects: 2 } } };
+    const kindsOf = (horizon: string) => {
+      const { target, view } = viewOf("1h", { horizon, training });
+      const kinds = membersOf("blend", target, view, fullEffort).map(({ kind }) => kind);
+      return { kinds, kind: declaredModel(target, view).kind };
+    };
+    expect(kindsOf("24h")).toEqual({ kinds: ["trees"], kind: undefined });
+    expect(kindsOf("31d")).toEqual({ kinds: ["effects"], kind: "blend" });
   });
 
   test("departs from what the target declares", () => {

@@ -14,7 +14,10 @@ export function addBacktest(program: Command, add: Add, io: Io): void {
           "train on what was known before a date, forecast from then on, and score what came true",
         ),
     )
-      .option("--kind <name>", "what is trained: trees, network, ridge, effects, or a blend (the default)")
+      .option(
+        "--kind <name>",
+        "what is trained: trees, network, ridge, effects or a blend; what the target declares, or else a blend, when left out",
+      )
       .option("--fast", "trees alone: faster, a little worse")
       .option("--classical", "classical models too, on every 14th origin: beside all others on the same rows")
       .option("--train <duration>", "binary targets: learn from so long before the period (default: 60d)"),
