@@ -9,6 +9,7 @@ from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
+import pandas as pd
 import xgboost as xgb
 
 
@@ -67,7 +68,9 @@ XGBOOST = {
     "binary": (dict(objective="binary:logistic"), "binary"),
     "multiclass": (dict(objective="multi:softprob", num_class=3), "class"),
     "dart": (dict(objective="reg:squarederror", booster="dart", rate_drop=0.5, seed=3), "any"),
+    "categories": (dict(objective="reg:squarederror"), "any"),
 }
+UBJSON = ["l2", "multiclass", "dart", "categories"]
 TYPES = ["float", "float", "c", "float", "float", "float"]
 
 
@@ -79,6 +82,14 @@ def probe(seed=5):
     x[28, :] = 0
     x[29, [0, 1, 3, 5]] = 1e30
     return x
+
+
+def frame(x):
+    """The rows as a table whose categories have names, which the model keeps beside its trees."""
+    table = pd.DataFrame(x, columns=list("abcdef"))
+    names = [f"k{code:02d}" for code in range(12)]
+    table["c"] = pd.Categorical.from_codes(np.nan_to_num(x[:, 2], nan=-1).astype(int), names)
+    return table
 
 
 def rows_json(x):
@@ -106,10 +117,13 @@ def golden(folder):
         }
     for name, (params, kind) in XGBOOST.items():
         y = labels(kind, raw, np.random.default_rng(2))
-        train = xgb.DMatrix(x, y, feature_types=TYPES, enable_categorical=True)
-        at = xgb.DMatrix(known, feature_types=TYPES, enable_categorical=True)
+        table, types = (frame, None) if name == "categories" else (np.asarray, TYPES)
+        train = xgb.DMatrix(table(x), y, feature_types=types, enable_categorical=True)
+        at = xgb.DMatrix(table(known), feature_types=types, enable_categorical=True)
         model = xgb.train(dict(max_leaves=7, max_depth=0, grow_policy="lossguide", tree_method="hist", eta=0.3, max_cat_to_onehot=3, **params), train, 5)
         (folder / f"xgboost-{name}.model").write_bytes(model.save_raw("json"))
+        if name in UBJSON:
+            (folder / f"xgboost-{name}.ubj").write_bytes(model.save_raw("ubj"))
         out["xgboost"][name] = {
             "prediction": model.predict(at).astype(float).tolist(),
             "margin": model.predict(at, output_margin=True).astype(float).tolist(),
@@ -138,20 +152,21 @@ def check(folder):
             got_c = np.max(np.abs(ours - theirs))
             worst["shap"] = max(worst.get("shap", 0), float(got_c))
             print(f"{name:14s} lightgbm pred_contrib  {got_c:.3g}")
-        x = xgb.Booster()
-        x.load_model(folder / f"{name}.json")
         known = xgb.DMatrix(
             rows.astype(np.float32), feature_names=[f"f{i}" for i in range(6)], feature_types=TYPES, enable_categorical=True
         )
-        got["xgboost"] = x.predict(known).reshape(expected.shape)
+        for suffix in ("json", "ubj"):
+            x = xgb.Booster()
+            x.load_model(folder / f"{name}.{suffix}")
+            got[f"xgboost {suffix}"] = x.predict(known).reshape(expected.shape)
         session = ort.InferenceSession(folder / f"{name}.onnx")
         got["onnx"] = session.run(None, {"X": rows.astype(np.float32)})[0].reshape(expected.shape)
         for engine, values in got.items():
             apart = float(np.max(np.abs(values - expected) / scale))
             worst[engine] = max(worst.get(engine, 0), apart)
-            print(f"{name:14s} {engine:10s} {apart:.3g}")
+            print(f"{name:14s} {engine:12s} {apart:.3g}")
     print("worst", json.dumps(worst))
-    limits = {"lightgbm": 1e-10, "xgboost": 2e-6, "onnx": 2e-6, "shap": 1e-8}
+    limits = {"lightgbm": 1e-10, "xgboost json": 2e-6, "xgboost ubj": 2e-6, "onnx": 2e-6, "shap": 1e-8}
     missed = [k for k, v in worst.items() if not v <= limits[k]]
     if missed:
         sys.exit(f"too far apart: {missed}")

@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Column, Dataset, type Params, trainSync } from "@cityscale/trees";
+import { writeXGBoostUbjson } from "../../packages/trees/src/formats/xgboost.ts";
 
 const folder = process.argv[2];
 if (folder === undefined) throw new Error("usage: node bench/trees/interop.ts FOLDER");
@@ -68,6 +69,7 @@ for (const [name, { params, label }] of Object.entries(kinds)) {
   const model = trainSync({ dataset, label }, { numIterations: 30, minDataPerGroup: 20, ...params });
   writeFileSync(join(folder, `${name}.txt`), model.toLightGBM());
   writeFileSync(join(folder, `${name}.json`), model.toXGBoost());
+  writeFileSync(join(folder, `${name}.ubj`), writeXGBoostUbjson(model.data));
   writeFileSync(join(folder, `${name}.onnx`), model.toOnnx());
   models[name] = {
     prediction: [...model.predict(some)],

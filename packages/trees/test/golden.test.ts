@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { readXGBoost, writeXGBoostUbjson } from "../src/formats/xgboost.ts";
 import { Model } from "../src/index.ts";
 
 /** Models that LightGBM 4.7 and XGBoost 3.2 wrote, and what they predict; made by bench/trees/interop.py. */
@@ -54,5 +55,31 @@ describe("an XGBoost model predicts here as it does there", () => {
     expect(apart(model.predict(columns), want.prediction)).toBeLessThan(1e-6);
     const again = Model.fromXGBoost(model.toXGBoost());
     expect(apart(again.predict(columns), want.prediction)).toBeLessThan(2e-6);
+  });
+
+  test("its categories' names are no concern of the trees: they split on codes", () => {
+    expect(Model.fromXGBoost(read("xgboost-categories.model")).featureNames).toEqual([..."abcdef"]);
+  });
+});
+
+describe("XGBoost's UBJSON holds the model that its JSON holds", () => {
+  const columns = columnsOf(expected.knownRows);
+  const bytesOf = (name: string): Uint8Array => readFileSync(new URL(name, folder));
+
+  test.each(["l2", "multiclass", "dart", "categories"])("%s", (name) => {
+    const model = new Model(readXGBoost(bytesOf(`xgboost-${name}.ubj`)));
+    expect([...model.predictRaw(columns)]).toEqual(expected.xgboost[name]!.margin.flat());
+    const sameFromJson = new Model(readXGBoost(bytesOf(`xgboost-${name}.model`)));
+    expect(model.toXGBoost()).toBe(sameFromJson.toXGBoost());
+    expect(model.featureNames).toEqual(sameFromJson.featureNames);
+  });
+
+  test("what is written in one form reads as what is written in the other", () => {
+    for (const name of Object.keys(expected.xgboost)) {
+      const model = Model.fromXGBoost(read(`xgboost-${name}.model`));
+      const again = new Model(readXGBoost(writeXGBoostUbjson(model.data)));
+      expect(again.toXGBoost()).toBe(Model.fromXGBoost(model.toXGBoost()).toXGBoost());
+      expect(apart(again.predict(columns), expected.xgboost[name]!.prediction)).toBeLessThan(2e-6);
+    }
   });
 });

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { readXGBoost } from "../src/formats/xgboost.ts";
 import { type Column, Dataset, Model, type Params, TreesError, trainSync } from "../src/index.ts";
 import { madeData } from "./made-data.ts";
 
@@ -300,6 +301,66 @@ describe("a damaged model file is an error, or a model that predicts", () => {
       ),
       { numRuns: 400 },
     );
+  });
+
+  test("XGBoost in UBJSON: edited and cut bytes", () => {
+    const bytes = readFileSync(new URL("./golden/xgboost-multiclass.ubj", import.meta.url));
+    const marks = fc.constantFrom(..."{}[]$#iUIlLdDSCZTFNH\x00\x7f\xff").map((c) => c.charCodeAt(0));
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(bytes.length - 1), fc.oneof(marks, fc.nat(255))), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        fc.option(fc.nat(bytes.length), { nil: undefined, freq: 8 }),
+        (edits, cut) => {
+          const damaged = Uint8Array.from(bytes);
+          for (const [at, v] of edits) damaged[at] = v;
+          survives(() => new Model(readXGBoost(damaged.subarray(0, cut))));
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  const lie: [string, string, RegExp][] = [
+    ["a count beyond the bytes", "{#L\x7f\xff\xff\xff\xff\xff\xff\xff", /out of range/],
+    ["more numbers than bytes", "{i\x01a[$d#l\x7f\xff\xff\xff", /end too early/],
+    ["a string longer than the file", "{i\x01aSl\x7f\xff\xff\xff", /end too early/],
+    ["a negative length", "{i\x01aSi\xff", /negative/],
+    ["a typed container without a count", "{i\x01a[$d", /end too early|no count/],
+    ["values that take no bytes, without end", "{i\x01a[$Z#l\x7f\xff\xff\xff", /type "Z" is not supported/],
+    ["nesting without end", `{i\x01a${"[".repeat(100_000)}`, /deeper than 100/],
+    ["a container without an end", "{i\x01a[ZZZ", /end too early/],
+    ["a key that is no UTF-8", "{i\x01\xff", /UTF-8/],
+    ["bytes behind its end", "{#i\x00}", /behind its end/],
+    ["an object without a learner", "{i\x09__proto__{i\x07learner{}}}", /no learner/],
+  ];
+  test.each(lie)("UBJSON with %s", (_, text, message) => {
+    const read = () => readXGBoost(Uint8Array.from(text, (c) => c.charCodeAt(0)));
+    expect(read).toThrow(TreesError);
+    expect(read).toThrow(message);
+  });
+
+  test("XGBoost in JSON: nesting without end, and few bytes for much memory", () => {
+    const text = golden("xgboost-l2.model");
+    const deep = "[".repeat(100_000) + "]".repeat(100_000);
+    for (const key of ["split_conditions", "base_score", "name", "num_feature", "feature_names", "trees"]) {
+      const damaged = text.replaceAll(new RegExp(`"${key}":("[^"]*"|\\[)`, "g"), (_match, value) =>
+        value === "[" ? `"${key}":[${deep},` : `"${key}":${deep}`,
+      );
+      expect(damaged).not.toBe(text);
+      expect(() => Model.fromXGBoost(damaged)).toThrow(TreesError);
+    }
+    const wide = text
+      .replace(/"categories":\[[^\]]+/, `"categories":[${Array(100).fill(2 ** 24 - 1)}`)
+      .replace(/"categories_nodes":\[[^\]]+/, `"categories_nodes":[${Array(100).fill(0)}`)
+      .replace(
+        /"categories_segments":\[[^\]]+/,
+        `"categories_segments":[${Array.from({ length: 100 }, (_, i) => i)}`,
+      )
+      .replace(/"categories_sizes":\[[^\]]+/, `"categories_sizes":[${Array(100).fill(1)}`);
+    expect(() => Model.fromXGBoost(wide)).toThrow(/more than 16777216 words/);
   });
 });
 
