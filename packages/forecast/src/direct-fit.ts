@@ -15,7 +15,7 @@ import {
   type TreeParams,
 } from "./fitting.ts";
 import { checkMatrix, type Matrix, rowsWhere, take, takeRows } from "./matrix.ts";
-import { groupsOf, type Member, type MemberColumns, selectColumns } from "./member.ts";
+import { groupsOf, levelOf, type Member, type MemberColumns, selectColumns } from "./member.ts";
 import { fitNetwork } from "./network/fit.ts";
 import { DEFAULT_NETWORK, type NetworkOptions } from "./network/options.ts";
 import { fitRidge } from "./ridge.ts";
@@ -51,7 +51,14 @@ export type MemberSpec = {
   /** Effects of crossed columns that are fitted first; the member learns what they leave. */
   readonly effects?: readonly CrossedTerm[];
 } & (
-  | { readonly kind: "trees" }
+  | {
+      readonly kind: "trees";
+      /**
+       * A column on the transformed scale that tells how things stand now: the trees learn the departure from it, by
+       * absolute errors.
+       */
+      readonly departFrom?: string;
+    }
   /** A few small trees behind the effects. */
   | { readonly kind: "effects" }
   | {
@@ -254,6 +261,15 @@ async function ownMember(
 ): Promise<Member> {
   if (spec.kind === "network") return await networkMember(rows, usable, sample, spec, options, fitter);
   if (spec.kind === "ridge") return ridgeMember(rows, usable, sample, spec);
+  const level = spec.kind === "trees" ? levelOf(rows.matrix, spec.departFrom) : undefined;
+  if (spec.kind === "trees" && level) {
+    const model = await fitter.fit("point", departing(usable, sample, level), {
+      ...pointTrees,
+      objective: "l1",
+      ...(spec.seed !== undefined && { seed: spec.seed }),
+    });
+    return { kind: "trees", weight: spec.weight, model, departFrom: spec.departFrom! };
+  }
   const trees = spec.kind === "effects" ? { ...pointTrees, ...TREES_AFTER_EFFECTS } : pointTrees;
   const model = await fitter.fit("point", sample, {
     ...trees,
@@ -261,6 +277,11 @@ async function ownMember(
     ...(spec.seed !== undefined && { seed: spec.seed }),
   });
   return { kind: spec.kind, weight: spec.weight, model };
+}
+
+/** The sample with what lies beyond the level as its label. */
+function departing(usable: Int32Array, sample: Sample, level: Float64Array): Sample {
+  return { ...sample, label: sample.label.map((value, k) => value - level[usable[k]!]!) };
 }
 
 async function networkMember(

@@ -41,7 +41,7 @@ export interface DirectParts {
   readonly offsets: readonly Float64Array[];
 }
 
-const KIND = "direct-forecaster/2";
+const KIND = "direct-forecaster/3";
 
 /** A fitted forecaster of a quantity; made by `fitDirect` or `fromBytes`. Immutable. */
 export class DirectForecaster {

@@ -1,6 +1,6 @@
 import { ForecastError } from "./errors.ts";
 import type { Matrix } from "./matrix.ts";
-import { type Member, predictMember } from "./member.ts";
+import { levelOf, type Member, predictMember } from "./member.ts";
 
 /** Why forecasts are what they are, in counts: `start` and all of `parts` sum to the point forecast of each row. */
 export interface Explanation {
@@ -54,11 +54,13 @@ export function contributionsOf(
     if (member.kind === "trees" && !member.effects) {
       const width = matrix.names.length + 1;
       const values = member.model.predictContributions(matrix.columns);
+      const level = levelOf(matrix, member.departFrom);
+      const levelColumn = matrix.names.indexOf(member.departFrom ?? "");
       for (let i = 0; i < rows; i++) {
         known[i]! += weight;
         base[i]! += weight * values[i * width + width - 1]!;
         for (let j = 0; j < width - 1; j++) {
-          const value = weight * values[i * width + j]!;
+          const value = weight * (values[i * width + j]! + (level && j === levelColumn ? level[i]! : 0));
           byColumn[j]![i]! += value;
           byPart[partOf[j]!]![i]! += value;
         }

@@ -18,7 +18,12 @@ export interface MemberColumns {
  * and it has learned what they leave.
  */
 export type Member = { readonly weight: number; readonly effects?: CrossedRidge } & (
-  | { readonly kind: "trees"; readonly model: Model }
+  | {
+      readonly kind: "trees";
+      readonly model: Model;
+      /** A column on the transformed scale to which the model's prediction is added; missing counts as 0. */
+      readonly departFrom?: string;
+    }
   | { readonly kind: "effects"; readonly model: Model }
   | { readonly kind: "network"; readonly model: Network; readonly columns: MemberColumns }
   | {
@@ -69,9 +74,13 @@ export function predictMember(member: Member, matrix: Matrix, lead: Int32Array):
 
 function predictOwn(member: Member, matrix: Matrix, lead: Int32Array): Float64Array {
   switch (member.kind) {
-    case "trees":
     case "effects":
       return member.model.predict(matrix.columns);
+    case "trees": {
+      const z = member.model.predict(matrix.columns);
+      const level = levelOf(matrix, member.departFrom);
+      return level ? z.map((value, i) => value + level[i]!) : z;
+    }
     case "network":
       return member.model.predict(selectColumns(matrix, member.columns))[0]!;
     case "ridge":
@@ -80,6 +89,18 @@ function predictOwn(member: Member, matrix: Matrix, lead: Int32Array): Float64Ar
         groupsOf(matrix, lead, member.groups),
       );
   }
+}
+
+/**
+ * What the label of each row departs from; undefined where it is the expectation itself.
+ *
+ * @throws ForecastError `option` naming a column that is not there
+ */
+export function levelOf(matrix: Matrix, column: string | undefined): Float64Array | undefined {
+  if (column === undefined) return undefined;
+  const values = matrix.columns[matrix.names.indexOf(column)];
+  if (!values) throw new ForecastError("option", `there is no column "${column}" to depart from`);
+  return Float64Array.from(values, (value) => (Number.isNaN(value) ? 0 : value));
 }
 
 /** Weighted mean of the members' predictions; those that have nothing to say leave their weight to the others. */
@@ -109,6 +130,7 @@ export function memberFields(member: Member): object {
     hasEffects: member.effects ? 1 : 0,
     ...("columns" in member && { columns: member.columns }),
     ...("groups" in member && { groups: member.groups }),
+    ...(kind === "trees" && { departFrom: member.departFrom ?? "" }),
   };
 }
 
@@ -141,8 +163,14 @@ function readOwn(fields: Fields, section: Uint8Array, featureNames: readonly str
   const kind = fields.string("kind");
   const weight = fields.number("weight");
   if (!(weight >= 0)) throw new ForecastError("bytes", `a member has weight ${weight}`);
-  if (kind === "trees" || kind === "effects")
-    return { kind, weight, model: readModel(section, featureNames) };
+  if (kind === "trees" || kind === "effects") {
+    const model = readModel(section, featureNames);
+    const departFrom = kind === "trees" ? fields.string("departFrom") : "";
+    if (departFrom === "") return { kind, weight, model };
+    if (!featureNames.includes(departFrom))
+      throw new ForecastError("bytes", `a member departs from a column "${departFrom}" that is not there`);
+    return { kind: "trees", weight, model, departFrom };
+  }
   const given = fields.object("columns");
   const columns = { names: given.strings("names"), categorical: given.strings("categorical") };
   if (!columns.names.every((name) => featureNames.includes(name))) {

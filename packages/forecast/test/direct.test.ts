@@ -202,7 +202,8 @@ describe("the direct forecaster", () => {
 
   test("an explanation sums to the forecast, part by part and for trees column by column", async () => {
     const few = quantityRows(300, 9);
-    for (const members of [blend, [{ kind: "trees" as const, weight: 1 }]]) {
+    const trees = { kind: "trees" as const, weight: 1 };
+    for (const members of [blend, [trees], [{ ...trees, departFrom: "signal" }]]) {
       const fitted = await fitDirect(rows, { ...options, members, levels: [] });
       const told = fitted.explain(few, ["who", "when", "what"]);
       const { point } = fitted.predict(few);
@@ -337,6 +338,31 @@ describe("the direct forecaster", () => {
     }
   });
 
+  test("trees that depart from a level learn what lies beyond it", async () => {
+    const fit = (departFrom?: string) =>
+      fitDirect(rows, {
+        ...options,
+        levels: [],
+        members: [{ kind: "trees", weight: 1, ...(departFrom && { departFrom }) }],
+        objective: "l1",
+      });
+    const fitted = await fit("signal");
+    const z = (y: number, i: number) => Math.log(y + 5) - Math.log(later.expectation[i]! + 5);
+    // Trees see the signal too, so a level that is wrong by a constant factor costs little: both are near the counts.
+    const wape = (f: DirectForecaster) => scores.wape(later.target, f.predict(later).point)!;
+    expect(wape(fitted)).toBeLessThan(1.05 * wape(await fit()));
+    // A signal beyond all that was seen moves the forecast on, which trees alone never do.
+    const beyond = (value: number) => ({
+      ...later,
+      matrix: withColumn(later.matrix, "signal", new Float32Array(later.matrix.rows).fill(value)),
+    });
+    const [far, farther] = [fitted.predict(beyond(50)).point, fitted.predict(beyond(51)).point];
+    expect(z(farther[0]!, 0) - z(far[0]!, 0)).toBeCloseTo(1, 6);
+    // Without the level there is the expectation.
+    expect(Number.isFinite(fitted.predict(beyond(Number.NaN)).point[0]!)).toBe(true);
+    await expect(fit("sign")).rejects.toThrow(/no column "sign"/);
+  });
+
   test("a lead below 1 is refused, one beyond the horizon takes the last offset", async () => {
     const fitted = await fitDirect(rows, options);
     const at = (h: number) => fitted.predict({ ...later, lead: later.lead.map(() => h) }).quantiles[2];
@@ -348,17 +374,17 @@ describe("the direct forecaster", () => {
   test("saved bytes with a valid checksum but impossible contents are refused", async () => {
     const { sections } = unpack(
       (await fitDirect(rows, { ...options, calibrate: "none" })).toBytes(),
-      "direct-forecaster/2",
+      "direct-forecaster/3",
     );
     const good = {
       transform: { name: "logRatio", offset: 5 },
       featureNames: ["entity", "lead", "signal"],
       levels: [0.1, 0.5, 0.9],
-      members: [{ kind: "trees", weight: 1, hasEffects: 0 }],
+      members: [{ kind: "trees", weight: 1, hasEffects: 0, departFrom: "" }],
       offsets: [{ byLead: [] }, { byLead: [] }],
     };
     const load = (change: object, parts = sections) =>
-      DirectForecaster.fromBytes(pack("direct-forecaster/2", { ...good, ...change }, parts));
+      DirectForecaster.fromBytes(pack("direct-forecaster/3", { ...good, ...change }, parts));
     expect(load({}).levels).toEqual([0.1, 0.5, 0.9]);
     const hostile = [
       { levels: [0.9, 0.5, 0.1] },
@@ -370,8 +396,9 @@ describe("the direct forecaster", () => {
       { transform: { name: "sqrt" } },
       { featureNames: ["entity", "signal", "lead"] },
       { members: [] },
-      { members: [{ kind: "trees", weight: -1, hasEffects: 0 }] },
-      { members: [{ kind: "trees", weight: 1, hasEffects: 1 }] },
+      { members: [{ kind: "trees", weight: -1, hasEffects: 0, departFrom: "" }] },
+      { members: [{ kind: "trees", weight: 1, hasEffects: 0, departFrom: "sign" }] },
+      { members: [{ kind: "trees", weight: 1, hasEffects: 1, departFrom: "" }] },
       { members: [{ kind: "forest", weight: 1, hasEffects: 0, columns: { names: [], categorical: [] } }] },
       {
         members: [

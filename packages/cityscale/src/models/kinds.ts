@@ -85,7 +85,9 @@ export function membersOf(
 
 function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): MemberSpec[] {
   const columns = view.smooth;
-  if (kind === "trees") return [{ kind, weight: 1, seed }];
+  // The expectation of days is four weeks old on average; the newest days say more of how things stand.
+  if (kind === "trees")
+    return [{ kind, weight: 1, seed, ...(view.slotsPerDay === 1 && { departFrom: "fading_50" }) }];
   if (kind === "effects") return [{ kind, weight: 1, seed, effects: effectTerms(view) }];
   if (kind === "network") return networks(effort, (i) => ({ seed: seed + i, columns }));
   // Its regressions are one entity's each.
