@@ -1,13 +1,21 @@
 #!/usr/bin/env node
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { type GenerativeCity, recordedPeriod, type SimulatorOptions, startSimulator } from "../src/index.ts";
+import {
+  type GenerativeBikeShare,
+  type GenerativeCity,
+  nycBikeShare,
+  recordedPeriod,
+  type SimulatorOptions,
+  startSimulator,
+} from "../src/index.ts";
 
 const HELP = `Serves a city through the formats of the real services, on a virtual clock.
 
   cityscale-simulator [options]
 
-  --city ID            sydney-pedestrians (generated, default) or a recorded city, e.g. paris-bikes
+  --city ID            sydney-pedestrians (generated, default), nyc-bikeshare (generated) or a recorded
+                       city, e.g. paris-bikes
   --recordings ROOT    folder of recordings; makes --city a recorded one
   --parameters FILE    JSON with parameters of a generated city
   --seed N             default 1
@@ -41,8 +49,12 @@ async function options(args: string[]): Promise<SimulatorOptions | null> {
   const { city: id, recordings } = values;
   const written =
     values.parameters === undefined ? {} : JSON.parse(await readFile(values.parameters, "utf8"));
-  const parameters = written as Partial<GenerativeCity>;
-  const city = recordings === undefined ? { id, ...parameters } : { recordings, city: id };
+  const city =
+    recordings !== undefined
+      ? { recordings, city: id }
+      : id === nycBikeShare.id
+        ? { ...(written as Partial<GenerativeBikeShare>), kind: nycBikeShare.kind, id }
+        : { id, ...(written as Partial<GenerativeCity>) };
   let startMs = Date.now();
   if (values.clock !== undefined) startMs = Date.parse(values.clock);
   else if (recordings !== undefined) startMs = (await recordedPeriod(recordings, id)).toMs;

@@ -2,6 +2,10 @@
 export type { ClockSpec } from "./clock.ts";
 export type { Fault, FaultKind, Malformation } from "./fault.ts";
 export {
+  type GenerativeBikeShare,
+  nycBikeShare,
+} from "./generate/bike-share-parameters.ts";
+export {
   type Climate,
   type GenerativeCity,
   type Kind,

@@ -1,5 +1,6 @@
 import type { ClockSpec } from "./clock.ts";
 import type { Fault } from "./fault.ts";
+import type { GenerativeBikeShare } from "./generate/bike-share-parameters.ts";
 import type { GenerativeCity } from "./generate/parameters.ts";
 import type { HalfLoadedDay } from "./recorded/requests.ts";
 
@@ -7,7 +8,7 @@ import type { HalfLoadedDay } from "./recorded/requests.ts";
 export interface RecordedCity {
   /** Folder that holds the city's folder. */
   recordings: string;
-  city: "paris-bikes" | "melbourne-pedestrians" | "nyc-311" | "bay-wheels" | (string & {});
+  city: "paris-bikes" | "melbourne-pedestrians" | "nyc-311" | "bay-wheels" | "paris-velib" | (string & {});
   /**
    * How long after the end of its hour a count appears, for New York after the end of its day. Without it as Paris
    * publishes: yesterday's hours, together, at 02:00 local time; New York's at 02:30.
@@ -25,7 +26,7 @@ export interface SimulatorOptions {
   host?: string;
   /** Seeds everything drawn; 1 without it. */
   seed?: number;
-  city: GenerativeCity | RecordedCity;
+  city: GenerativeCity | GenerativeBikeShare | RecordedCity;
   faults?: Fault[];
   /** First hour of a generated history; overrides the city's own. */
   startMs?: number;

@@ -1,9 +1,17 @@
 import { openClock } from "./clock.ts";
+import { generateBikeShare } from "./generate/bike-share.ts";
+import { type GenerativeBikeShare, resolveBikeShare } from "./generate/bike-share-parameters.ts";
 import { generateCity } from "./generate/city.ts";
+import { type GenerativeCity, resolveCity } from "./generate/parameters.ts";
 import { generatedServices } from "./generate/serve.ts";
-import type { RecordedCity, Simulator, SimulatorOptions } from "./options.ts";
+import { GeneratedWeather } from "./generate/weather.ts";
+import type { Simulator, SimulatorOptions } from "./options.ts";
 import { recordedServices } from "./recorded/serve.ts";
+import { Gbfs } from "./serve/gbfs.ts";
+import { standard } from "./serve/gbfs-forms.ts";
+import { OpenMeteo } from "./serve/open-meteo.ts";
 import { startServer } from "./serve/server.ts";
+import { Zone } from "./zone.ts";
 
 /**
  * Starts a simulator in this thread.
@@ -12,13 +20,14 @@ import { startServer } from "./serve/server.ts";
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
   const now = openClock(options.clock);
   const seed = options.seed ?? 1;
-  const { services, sources } = isRecorded(options.city)
-    ? await recordedServices(options.city, seed)
-    : generated(
-        { ...options.city, ...(options.startMs === undefined ? {} : { startMs: options.startMs }) },
-        seed,
-        now(),
-      );
+  const start = options.startMs === undefined ? {} : { startMs: options.startMs };
+  const { city } = options;
+  const { services, sources } =
+    "recordings" in city
+      ? await recordedServices(city, seed)
+      : "kind" in city
+        ? generatedShare({ ...city, ...start }, seed, now())
+        : generated({ ...city, ...start }, seed, now());
   const server = await startServer({
     services,
     now,
@@ -35,10 +44,8 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
   };
 }
 
-function generated(city: Exclude<SimulatorOptions["city"], RecordedCity>, seed: number, nowMs: number) {
-  // An unset shared clock stands at 1970 and would make a history that nobody means.
-  if (!(nowMs > 0))
-    throw new RangeError(`the clock must be set before a city is generated; it says ${nowMs}`);
+function generated(city: GenerativeCity, seed: number, nowMs: number) {
+  mustBeSet(nowMs);
   const made = generateCity(seed, city, nowMs);
   // Before the first request rather than in it.
   made.counts.ensure(nowMs);
@@ -48,6 +55,22 @@ function generated(city: Exclude<SimulatorOptions["city"], RecordedCity>, seed: 
   };
 }
 
-function isRecorded(city: SimulatorOptions["city"]): city is RecordedCity {
-  return "recordings" in city;
+function generatedShare(spec: GenerativeBikeShare, seed: number, nowMs: number) {
+  mustBeSet(nowMs);
+  const city = resolveBikeShare(spec, nowMs);
+  const zone = new Zone(city.timeZone);
+  const { id, timeZone, country, region, latitude, longitude, climate, startMs } = city;
+  const place = { id, timeZone, country, region, latitude, longitude, climate, startMs };
+  const weather = new GeneratedWeather(seed, resolveCity(place, nowMs));
+  const share = generateBikeShare(seed, city, zone, weather);
+  return {
+    services: [new Gbfs(share, standard(zone)), new OpenMeteo(weather, timeZone)],
+    sources: ["stations", "weather"],
+  };
+}
+
+/** An unset shared clock stands at 1970 and would make a history that nobody means. */
+function mustBeSet(nowMs: number): void {
+  if (!(nowMs > 0))
+    throw new RangeError(`the clock must be set before a city is generated; it says ${nowMs}`);
 }

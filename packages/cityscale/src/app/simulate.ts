@@ -1,5 +1,7 @@
 import {
+  type GenerativeBikeShare,
   type GenerativeCity,
+  nycBikeShare,
   type RecordedCity,
   recordedPeriod,
   startSimulatorProcess,
@@ -18,7 +20,10 @@ export interface SimulationOptions {
 }
 
 /** Built-in cities that are generated unless addresses say otherwise. */
-const generated = new Map<string, GenerativeCity>([["sydney-pedestrians", sydneyPedestrians]]);
+const generated = new Map<string, GenerativeCity | GenerativeBikeShare>([
+  ["sydney-pedestrians", sydneyPedestrians],
+  ["nyc-bikeshare", nycBikeShare],
+]);
 
 /** True for a city whose data come from the simulator when no address is given for its counts. */
 export const isGenerated = (city: City): boolean => generated.has(city.id);
@@ -51,7 +56,7 @@ export async function simulate(
   }
   const served = sources.filter(([, declaration]) => needsServer(declaration));
   if (served.length === 0) return { addresses, close: async () => undefined };
-  const what: RecordedCity | GenerativeCity =
+  const what: RecordedCity | GenerativeCity | GenerativeBikeShare =
     recordings === undefined ? generated.get(city.id)! : { recordings, city: city.id };
   // It stands in for somebody else's servers: a process of its own, where the clock can be followed from there.
   const start = options.clock.spec.kind === "shared" ? startSimulatorWorker : startSimulatorProcess;

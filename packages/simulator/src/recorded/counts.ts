@@ -1,4 +1,5 @@
 import { type CountFeed, CountTable, HOUR_MS } from "../count-table.ts";
+import { velibPeriod } from "./captured-gbfs.ts";
 import { epochMs, filesLike, integerChunks, textRows, withDuck } from "./duck.ts";
 import { recordingFolder } from "./folders.ts";
 import { requestsPeriod } from "./requests.ts";
@@ -17,6 +18,7 @@ const ENTITY_COLUMN: Record<string, string> = {
  */
 export async function recordedPeriod(root: string, city: string): Promise<{ fromMs: number; toMs: number }> {
   if (city === "nyc-311") return requestsPeriod(root);
+  if (city === "paris-velib") return velibPeriod(root);
   if (city === "bay-wheels") return stationsPeriod(root, city);
   entityColumn(city);
   const folder = await recordingFolder(root, city);
@@ -36,7 +38,7 @@ function entityColumn(city: string): string {
   const column = ENTITY_COLUMN[city];
   if (column === undefined) {
     throw new RangeError(
-      `no recordings of '${city}' can be read; known: ${[...Object.keys(ENTITY_COLUMN), "nyc-311", "bay-wheels"].join(", ")}`,
+      `no recordings of '${city}' can be read; known: ${[...Object.keys(ENTITY_COLUMN), "nyc-311", "bay-wheels", "paris-velib"].join(", ")}`,
     );
   }
   return column;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 /** Folders that are not called as their city is. */
 const NAMES: Record<string, { counts: string; weather: string }> = {
   "nyc-311": { counts: "nyc311", weather: "nyc-weather" },
+  "paris-velib": { counts: "api-samples/gbfs-velib", weather: "api-samples/gbfs-velib" },
   "bay-wheels": { counts: "baywheels", weather: "baywheels" },
 };
 

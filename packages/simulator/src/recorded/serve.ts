@@ -8,6 +8,7 @@ import { OpenMeteo } from "../serve/open-meteo.ts";
 import { type Dataset, Opendatasoft } from "../serve/opendatasoft.ts";
 import type { Service } from "../serve/reply.ts";
 import { Zone } from "../zone.ts";
+import { capturedVelib } from "./captured-gbfs.ts";
 import { type RecordedCounts, readCounts } from "./counts.ts";
 import { filesLike, textRows, withDuck } from "./duck.ts";
 import { recordingFolder } from "./folders.ts";
@@ -51,6 +52,8 @@ export async function recordedServices(
     const share = await recordedStations(city.recordings, city.city);
     return { services: [new Gbfs(share, lyft)], sources: ["stations"] };
   }
+  if (city.city === "paris-velib")
+    return { services: [await capturedVelib(city.recordings)], sources: ["stations"] };
   const weather = await readWeather(city.recordings, city.city, seed);
   if (city.city !== "paris-bikes") {
     return { services: [new OpenMeteo(weather, "Australia/Melbourne")], sources: ["weather"] };

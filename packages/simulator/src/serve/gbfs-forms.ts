@@ -76,41 +76,7 @@ export const lyft: GbfsForm = {
   system: (name, timeZone) => ({ language: "en", name, operator: "Lyft, Inc", timezone: timeZone }),
 };
 
-/** GBFS as Vélib' writes it: ids as numbers, camel-case twins, another name for `last_updated`, a ttl of an hour. */
-export const velib: GbfsForm = {
-  discovery: "/opendata/Velib_Metropole/gbfs.json",
-  feeds: paths("/opendata/Velib_Metropole", ["system_information", "station_information", "station_status"]),
-  ttl: 3600,
-  languages: ["en"],
-  envelope: (data, updated, ttl) => ({ lastUpdatedOther: updated, ttl, data }),
-  station: (station) => ({
-    station_id: numeric(station.id),
-    stationCode: station.shortName,
-    name: station.name,
-    lat: station.lat,
-    lon: station.lon,
-    capacity: station.capacity,
-    station_opening_hours: null,
-  }),
-  state: (state) => ({
-    station_id: numeric(state.id),
-    num_bikes_available: state.bikes,
-    numBikesAvailable: state.bikes,
-    num_bikes_available_types: [{ mechanical: state.bikes - state.ebikes }, { ebike: state.ebikes }],
-    num_docks_available: state.docks,
-    numDocksAvailable: state.docks,
-    is_installed: Number(state.installed),
-    is_returning: Number(state.returning),
-    is_renting: Number(state.renting),
-    last_reported: state.reported,
-    stationCode: state.legacyId,
-    station_opening_hours: null,
-  }),
-  alert: () => null,
-  system: (name, timeZone) => ({ system_id: "Paris", language: "fr_FR", name, timezone: timeZone }),
-};
-
-/** GBFS 3.0 to the letter; timestamps with the offset of the place. */
+/** GBFS 3.0 to the letter; timestamps with the offset of the place. Discovery is where the real publisher has it. */
 export function standard(zone: Zone): GbfsForm {
   const stamp = (seconds: number) => {
     const offset = zone.offsetMs(seconds * 1000);
@@ -118,7 +84,7 @@ export function standard(zone: Zone): GbfsForm {
   };
   const inEnglish = (text: string) => [{ text, language: "en" }];
   return {
-    discovery: "/gbfs/3.0/gbfs.json",
+    discovery: "/gbfs/2.3/gbfs.json",
     feeds: paths("/gbfs/3.0/nyc", [...feedNames, "vehicle_types"]),
     ttl: 60,
     languages: null,
@@ -177,9 +143,3 @@ export const vehicleTypes = [
     max_range_meters: 60_000,
   },
 ];
-
-/** Digits that stay as they are when they are written as a number. */
-function numeric(id: string): number | string {
-  const number = Number(id);
-  return String(number) === id ? number : id;
-}

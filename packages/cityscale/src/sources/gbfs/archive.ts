@@ -124,14 +124,11 @@ export async function* readArchive(
     }
   } catch (error) {
     if (error instanceof CityScaleError) throw error;
-    throw new CityScaleError(
-      "SOURCE_MALFORMED",
-      `${url}: expected a Parquet file of snapshots: ${messageOf(error)}`,
-      {
-        cause: error,
-        details: { url },
-      },
-    );
+    const words = messageOf(error).split("\n")[0]!.replaceAll(path, "the file");
+    throw new CityScaleError("SOURCE_MALFORMED", `${url}: expected a Parquet file of snapshots: ${words}`, {
+      cause: error,
+      details: { url },
+    });
   } finally {
     connection.closeSync();
     instance.closeSync();
