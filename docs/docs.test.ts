@@ -140,6 +140,19 @@ describe("the examples", () => {
     }
   });
 
+  test("the bike share is valid", async () => {
+    const folder = await mkdtemp(join(root, "cities", ".example-"));
+    try {
+      const file = join(folder, "harbour-bikes.ts");
+      await writeFile(file, blocks("docs/reference/city-file.md", "ts")[2]!);
+      const city = ((await import(pathToFileURL(file).href)) as { default: City }).default;
+      expect(city.targets["bikes-out-30"]).toMatchObject({ kind: "binary", below: 3, horizonSteps: 3 });
+      expect(publicationLagMs(city.sources["stations"]!)).toBe(0);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
   test("the source of the how-to reads a server and goes on from its cursor", async () => {
     const asked: string[] = [];
     const server = createServer((request, response) => {

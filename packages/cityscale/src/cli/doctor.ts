@@ -196,7 +196,14 @@ async function sources(city: City, config: Config): Promise<Finding[]> {
         })) {
           rows = page.parts.reduce(
             (sum, part) =>
-              sum + ("rows" in part ? part.rows.length : "validAt" in part ? part.validAt.length : 0),
+              sum +
+              ("rows" in part
+                ? part.rows.length
+                : "validAt" in part
+                  ? part.validAt.length
+                  : "at" in part
+                    ? part.at.length
+                    : 0),
             0,
           );
           break;
