@@ -28,6 +28,12 @@ export const instantOrDate = z
   .refine(inRange, "lies outside the years 1900 to 2199")
   .describe("ISO 8601 with Z or an offset, or a date on the city's calendar");
 
+/** A date on the city's calendar. */
+export const localDate = z.iso
+  .date("write a local date such as 2026-01-26")
+  .refine(inRange, "lies outside the years 1900 to 2199")
+  .describe("A date on the city's calendar");
+
 /** Milliseconds of what `instant` or `instantOrDate` let through. */
 export function msOf(text: string, timeZone: string): number {
   return text.length === 10 ? startOfLocalDay(timeZone, dayOfDate(text)) : Date.parse(text);

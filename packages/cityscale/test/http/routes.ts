@@ -23,6 +23,7 @@ export const routes = [
   ["GET", "/v1/models/{city}/{target}/{version}", "viewer"],
   ["GET", "/v1/models/history", "viewer"],
   ["GET", "/v1/models/champion", "viewer"],
+  ["POST", "/v1/cities/{city}/anomalies/dismiss", "operator"],
   ["POST", "/v1/models/promote", "operator"],
   ["POST", "/v1/models/rollback", "operator"],
   ["GET", "/v1/runs", "viewer"],

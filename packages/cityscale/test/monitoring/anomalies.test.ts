@@ -8,14 +8,17 @@ import { findAnomalies, judgedAnomalies, qualityReport } from "../../src/monitor
 import { inProcess } from "../cli/support.ts";
 import { dateAt, openTown, type Town } from "./requests.ts";
 
-/** Days after the first recorded one: a half-loaded one, one of twice as many, the first of a new level. */
-const [half, whole, odd, shifted, end] = [103, 106, 111, 113, 119];
+/** Days after the first recorded one: a half-loaded one, its completion, one to dismiss, one of twice as many, the first of a new level. */
+const [half, whole, dismissed, odd, shifted, end] = [103, 106, 108, 111, 113, 119];
 
 let town: Town;
 const root = mkdtempSync(join(tmpdir(), "cityscale-anomalies-"));
 beforeAll(async () => {
   town = await openTown(root, {
-    halfLoaded: [{ day: half, share: 0.45, wholeAfter: whole }],
+    halfLoaded: [
+      { day: half, share: 0.45, wholeAfter: whole },
+      { day: dismissed, share: 0.3, wholeAfter: end + 20 },
+    ],
     change: (type, day) =>
       type === "Illegal Parking" && day === odd ? 2 : type === "HEAT/HOT WATER" && day >= shifted ? 0.5 : 1,
   });
@@ -111,8 +114,86 @@ test("when the publisher completes the day its annotation ends, and later origin
   expect(await seen(half, hidden)).toEqual([null, null, null]);
 });
 
+/** Those that are held back on the day to dismiss. */
+const heldBack = async () =>
+  (await annotations({ kind: "half-loaded" }))
+    .filter(({ fromAt, knownTo }) => dateOf(fromAt) === dateAt(dismissed) && knownTo === null)
+    .map(({ entity }) => entity)
+    .sort();
+
+test("a day is dismissed over HTTP: origins from then on see it, and it is not found again", async () => {
+  for (let day = whole + 1; day <= dismissed; day++) await town.morningAfter(day);
+  expect(await heldBack()).toEqual(series);
+  const found = town.clock.now();
+  expect(await seen(dismissed, found)).toEqual([null, null, null]);
+  const http = await createHttp(town.app);
+  const address = await http.listen({ port: 0, host: "127.0.0.1" });
+  const dismiss = async (body: Record<string, unknown>) => {
+    const answer = await fetch(`${address}/v1/cities/requests/anomalies/dismiss`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${town.app.owner.record.token}`,
+        "content-type": "application/json",
+      },
+      body: JSON.stringify(body),
+    });
+    return { status: answer.status, json: (await answer.json()) as Record<string, unknown> };
+  };
+  const codeOf = async (body: Record<string, unknown>) => {
+    const { status, json } = await dismiss(body);
+    return [status, (json["error"] as { code: string }).code];
+  };
+  const date = dateAt(dismissed);
+  const reason = "counted by hand";
+  try {
+    expect(await codeOf({ date })).toEqual([400, "REQUEST_INVALID"]);
+    expect(await codeOf({ date: "2025-02-30", reason })).toEqual([400, "REQUEST_INVALID"]);
+    expect(await codeOf({ date, reason, entity: "Noise" })).toEqual([404, "ENTITY_UNKNOWN"]);
+    expect(await codeOf({ date: dateAt(whole), reason, entity: "Illegal Parking" })).toEqual([
+      409,
+      "CONFLICT",
+    ]);
+    const [all, heat, parking] = series;
+    town.clock.set(found + 60_000);
+    expect(await dismiss({ date, reason, entity: heat })).toEqual({
+      status: 200,
+      json: {
+        city: "requests",
+        target: "requests",
+        date,
+        entities: [heat],
+        knownTo: new Date(found + 60_000).toISOString(),
+      },
+    });
+    expect(await codeOf({ date, reason, entity: heat })).toEqual([409, "CONFLICT"]);
+    expect(await heldBack()).toEqual([all, parking]);
+    const after = await seen(dismissed, town.clock.now());
+    expect(after.map((value) => value === null)).toEqual([true, false, true]);
+    expect(await seen(dismissed, found)).toEqual([null, null, null]);
+  } finally {
+    await http.close();
+  }
+  const [entry] = await town.app.audit.list({ limit: 1 });
+  expect(entry).toMatchObject({
+    action: "anomaly.dismiss",
+    subject: `requests/requests/${date}`,
+    details: { reason, entities: ["HEAT/HOT WATER"] },
+  });
+  const { runtime, target, clock } = town;
+  expect(await findAnomalies(runtime.lake, runtime.city, target, clock)).toMatchObject({ found: [] });
+  await town.morningAfter(dismissed + 1);
+  expect(await heldBack()).toEqual(["All", "Illegal Parking"]);
+  // It is an outcome now.
+  const scored = await runtime.lake.read((connection) =>
+    connection.rows(
+      `SELECT * FROM live_scores WHERE day = (SELECT max(day) FROM steps WHERE strftime(make_timestamp(start_at * 1000), '%Y-%m-%d') = '${date}')`,
+    ),
+  );
+  expect(scored).not.toEqual([]);
+});
+
 test("a single odd day is an anomaly, a lasting change a level shift whose days are held back no more", async () => {
-  for (let day = whole + 1; day <= end; day++) await town.morningAfter(day);
+  for (let day = dismissed + 2; day <= end; day++) await town.morningAfter(day);
   const from = Date.parse(dateAt(odd));
   const singles = told(
     (await annotations({ kind: "anomaly", from })).filter(({ entity }) => entity !== "All"),
@@ -205,4 +286,18 @@ test("are shown by `cityscale anomalies`, from the data folder alone", async () 
   expect(anomalies.filter(({ kind }) => kind === "half-loaded").length).toBe(3);
   expect((await inProcess("anomalies", "requests", "--home", town.home, "--detector", "guess")).code).toBe(2);
   expect((await inProcess("anomalies", "requests", "--data", town.home)).code).toBe(2);
+  const ofDay = ["--from", dateAt(dismissed), "--to", dateAt(dismissed)];
+  const dismissal = ["dismiss", dateAt(dismissed), "--home", town.home];
+  expect((await inProcess(...dismissal)).code).toBe(2);
+  expect((await inProcess("dismiss", "2025-02-30", "--home", town.home, "--reason", "x")).code).toBe(2);
+  const done = await inProcess(...dismissal, "--reason", "all of it is there", "--json");
+  expect(done.code, done.err).toBe(0);
+  expect(JSON.parse(done.out)).toMatchObject({ entities: ["All", "Illegal Parking"] });
+  const again = await inProcess(...dismissal, "--reason", "all of it is there");
+  expect(again.code).not.toBe(0);
+  expect(again.err).toMatch(/no half-loaded .* is held back/);
+  const listed = await inProcess("anomalies", "--home", town.home, ...ofDay, "--json");
+  const stands = (JSON.parse(listed.out) as { anomalies: { kind: string; knownTo: string | null }[] })
+    .anomalies;
+  expect(stands.filter(({ kind, knownTo }) => kind === "half-loaded" && knownTo === null)).toEqual([]);
 });

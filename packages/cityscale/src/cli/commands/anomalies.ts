@@ -1,9 +1,18 @@
 import type { Command } from "commander";
 import { type DetectorName, dateOfDay, detectorNames, localDay } from "../../domain/index.ts";
-import { print, withOwner } from "../ask.ts";
+import { print, withCityOf, withOwner } from "../ask.ts";
 import { UsageError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
-import { type Add, configOf, quietly, type WorldFlags, wholeNumber, withWorld } from "../options.ts";
+import {
+  type Add,
+  type CityFlags,
+  configOf,
+  quietly,
+  type WorldFlags,
+  wholeNumber,
+  withCity,
+  withWorld,
+} from "../options.ts";
 import { listenForStop } from "../signals.ts";
 import { clip, fixed, table, whole } from "../table.ts";
 
@@ -37,6 +46,18 @@ interface AnomaliesAnswer {
   readonly detector: string;
   readonly threshold: number;
   readonly anomalies: readonly AnomalyAnswer[];
+}
+
+interface DismissFlags extends CityFlags {
+  readonly entity?: string;
+  readonly reason: string;
+}
+
+interface DismissedAnswer {
+  readonly city: string;
+  readonly target: string;
+  readonly date: string;
+  readonly entities: readonly string[];
 }
 
 export function addAnomalies(program: Command, add: Add, io: Io): void {
@@ -73,7 +94,32 @@ export function addAnomalies(program: Command, add: Add, io: Io): void {
       return undefined;
     },
   );
+  add(
+    withCity(
+      program
+        .command("dismiss")
+        .description("say that a half-loaded day is whole: its values are held back no more")
+        .argument("<date>", "local date")
+        .option("--entity <id>", "one entity; all that are held back on the date when left out")
+        .requiredOption("--reason <text>", "why; it is kept in the log"),
+    ),
+    ['cityscale dismiss 2026-01-26 --city nyc-311 --reason "a snow day, and all of it is there"'],
+    async ([date], flags: DismissFlags) => {
+      const { localDate } = await import("../period.ts");
+      const { target, entity, reason } = flags;
+      const body = { date: localDate("date", date!), reason, target, entity };
+      return await withCityOf(io, flags, {}, async (client, city) => {
+        const path = `/v1/cities/${encodeURIComponent(city)}/anomalies/dismiss`;
+        const answer = await client.request<DismissedAnswer>("POST", path, body);
+        print(io, flags.json, answer, dismissedText);
+        return undefined;
+      });
+    },
+  );
 }
+
+const dismissedText = ({ city, target, date, entities }: DismissedAnswer) =>
+  `${target} of ${city}: ${date} is held back no more for ${entities.join(", ")}\n`;
 
 function detectorOf(name: string | undefined): DetectorName | undefined {
   const known = detectorNames.find((detector) => detector === name);

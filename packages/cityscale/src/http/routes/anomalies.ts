@@ -3,11 +3,12 @@ import { z } from "zod";
 import type { App } from "../../app/index.ts";
 import { CityScaleError } from "../../core/index.ts";
 import { anomalyRule, dateOfDay, detectorNames, localDay } from "../../domain/index.ts";
-import { type Annotation, foundKinds, listAnnotations } from "../../lake/index.ts";
+import { type Annotation, endAnnotations, foundKinds, listAnnotations } from "../../lake/index.ts";
 import { judgedAnomalies } from "../../monitoring/index.ts";
 import { addEndpoint } from "../endpoint.ts";
+import { entityNumber } from "../entities.ts";
 import { createGate } from "../gate.ts";
-import { cityParams, instantOrDate, iso, limitOf, msOf, time, word } from "../schemas.ts";
+import { cityParams, instantOrDate, iso, limitOf, localDate, msOf, reason, time, word } from "../schemas.ts";
 
 const anomalySchema = z.object({
   kind: z.enum(foundKinds),
@@ -25,7 +26,7 @@ const anomalySchema = z.object({
   knownAt: time.describe("Origins before it saw nothing of this"),
   knownTo: time
     .nullable()
-    .describe("Since when it holds no more: the day was completed, or the level is back"),
+    .describe("Since when it holds no more: the day was completed or dismissed, or the level is back"),
   reason: z.string(),
   author: z.string().describe("The detector"),
 });
@@ -127,6 +128,65 @@ export function anomalyRoutes(http: FastifyInstance, app: App): void {
           knownTo: knownTo === null ? null : iso(knownTo),
         })),
       };
+    },
+  });
+  addEndpoint(http, {
+    method: "POST",
+    path: "/v1/cities/:city/anomalies/dismiss",
+    access: "operator",
+    tag: "cities",
+    summary:
+      "Says that a half-loaded day is whole: its values are held back no more, for origins from now on",
+    params: cityParams,
+    body: z.strictObject({
+      target: word.optional(),
+      date: localDate,
+      entity: word.optional().describe("All that are held back on the date when left out"),
+      reason,
+    }),
+    answer: z.object({
+      city: z.string(),
+      target: z.string(),
+      date: z.string(),
+      entities: z.array(z.string()).describe("Whose values are seen again"),
+      knownTo: time,
+    }),
+    handle: async ({ params, body, caller }) => {
+      const { runtime, target } = app.target(params.city, body.target);
+      const { city, lake, parts } = runtime;
+      const { entity, date } = body;
+      if (entity !== undefined) await entityNumber(lake, entity);
+      const fromAt = msOf(date, city.timeZone);
+      const untilAt = msOf(dateOfDay(localDay(city.timeZone, fromAt) + 1), city.timeZone);
+      const now = Math.floor(app.clock.now());
+      const entities = await lake.write(async (connection) => {
+        const held = await listAnnotations(connection, {
+          target: target.name,
+          kind: "half-loaded",
+          from: fromAt,
+          to: untilAt,
+          open: true,
+          limit: 1_000_000,
+          ...(entity === undefined ? {} : { entity }),
+        });
+        const which = { kinds: ["half-loaded"], target: target.name, fromAt, untilAt } as const;
+        for (const found of held) await endAnnotations(connection, { ...which, entity: found.entity }, now);
+        return held.map((found) => found.entity);
+      });
+      if (entities.length === 0) {
+        throw new CityScaleError(
+          "CONFLICT",
+          `no half-loaded ${date}${entity === undefined ? "" : ` of ${entity}`} is held back for ${target.name} of ${city.id}`,
+        );
+      }
+      await parts.partitions.touch(city.id, "outcomes", fromAt, untilAt);
+      await app.audit.record({
+        actor: caller.name,
+        action: "anomaly.dismiss",
+        subject: `${city.id}/${target.name}/${date}`,
+        details: { reason: body.reason, entities, keyId: caller.keyId },
+      });
+      return { city: city.id, target: target.name, date, entities, knownTo: iso(now) };
     },
   });
 }
