@@ -1,6 +1,6 @@
 /**
  * The training of one stock-out forecast on Bay Wheels, as the product does it: sampled rows of February and March
- * 2023, then 250 trees of 15 leaves; rival: LightGBM on the very same matrix.
+ * 2023, then 400 trees of 15 leaves; rival: LightGBM on the very same matrix.
  *
  *   npm run -s bench:stock-outs -- [--target bikes-out-30] [--threads 2]
  *

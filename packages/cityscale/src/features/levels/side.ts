@@ -1,8 +1,11 @@
 import type { LevelName } from "../../domain/index.ts";
 import { type Levels, renting, returning } from "./levels.ts";
 
-/** The longest stretch without a snapshot of a station over which anything is said of it. */
+/** The longest stretch without a snapshot of a station after which an outcome is still believed. */
 export const longestUnobservedMs = 20 * 60_000;
+
+/** The longest one over which what changed counts as what came and went: two snapshots are often missing in a row. */
+const longestGapMs = 40 * 60_000;
 
 /**
  * One measure of all stations and what it did, T x S as `Levels`. A station out of service is as missing as one that
@@ -14,7 +17,7 @@ export interface Side {
   /** Sums, since the first row, of all falls and of all rises from one observed count to the next. */
   readonly fallen: Int32Array;
   readonly risen: Int32Array;
-  /** First row of the stretch, up to this one, in which the station was never unobserved for too long. */
+  /** First row of the stretch, up to this one, without a gap too long for flows. */
   readonly unbroken: Int32Array;
   /** Row at which the count was last seen to change; -1 where it was not. */
   readonly changed: Int32Array;
@@ -48,7 +51,7 @@ export function sideOf(levels: Levels, measure: LevelName): Side {
         if (before >= 0) {
           const step = value - count[before * width + s]!;
           if (step !== 0) change[s] = row;
-          if (at[row]! - at[before]! > longestUnobservedMs) start[s] = row;
+          if (at[row]! - at[before]! > longestGapMs) start[s] = row;
           else if (step < 0) down[s]! -= step;
           else up[s]! += step;
         } else start[s] = row;

@@ -1,8 +1,5 @@
 import type { LevelHistory, LevelRows, LevelTarget } from "../../features/index.ts";
 
-/** Share of the snapshots that are learned from; neighbours in time are much alike. */
-const snapshotShare = 0.6;
-
 /** Counts up to it are near enough to run out within the horizons. */
 const nearCount = 8;
 
@@ -39,9 +36,7 @@ export function sampleRows(history: LevelHistory, target: LevelTarget, options: 
   const { from, until, seed, onProgress } = options;
   const { knownAt, stations } = history.levels;
   const width = stations.length;
-  const origins = knownAt.filter(
-    (at) => at >= from && at < until && drawn(mix(seed, at / 1000), snapshotShare),
-  );
+  const origins = knownAt.filter((at) => at >= from && at < until);
   const ids = Float64Array.from(stations, ({ entity }) => textHash(entity));
   const { lowest, endRow } = history.outcomes(target, origins);
   const counts = history.counts(target.measure, origins);
@@ -57,7 +52,7 @@ export function sampleRows(history: LevelHistory, target: LevelTarget, options: 
       const label = lowest[cell]! < target.below;
       const isShort = count < target.below;
       const kind = isShort ? "short" : label ? "onset" : count <= nearCount ? "near" : "far";
-      if (!drawn(mix(mix(seed + 1, origins[i]! / 1000), ids[s]!), shares[kind])) continue;
+      if (!drawn(mix(mix(seed, origins[i]! / 1000), ids[s]!), shares[kind])) continue;
       wanted[cell] = 1;
       labels.push(label ? 1 : 0);
       weights.push((isShort ? shortWeight : 1) / shares[kind]);

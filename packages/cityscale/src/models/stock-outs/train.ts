@@ -23,8 +23,8 @@ const maxBin = 127;
 
 /** Few leaves with many rows in each: the events are rare. */
 export const stockOutTrees = {
-  numIterations: 250,
-  learningRate: 0.05,
+  numIterations: 400,
+  learningRate: 0.03,
   numLeaves: 15,
   minDataInLeaf: 300,
   lambdaL2: 5,

@@ -83,7 +83,7 @@ export function featuresByDefinition(
     sum(
       observed.get(station)!.map(({ at, count }, i, list) => {
         const previous = list[i - 1];
-        if (!previous || at <= from || at > to || at - previous.at > 20 * minute) return 0;
+        if (!previous || at <= from || at > to || at - previous.at > 40 * minute) return 0;
         return Math.max(0, sign * (previous.count - count));
       }),
     );
@@ -198,7 +198,7 @@ export function featuresByDefinition(
       const watched =
         isKnown &&
         since !== undefined &&
-        times.every((at, i) => i === 0 || at - times[i - 1]! <= 20 * minute);
+        times.every((at, i) => i === 0 || at - times[i - 1]! <= 40 * minute);
       f[`change_${minutes}`] = watched ? count - countOf(station, then) : nan;
       if (minutes === 10) continue;
       f[`fell_${minutes}`] = watched ? falls(station, then!, taken, 1) : nan;
