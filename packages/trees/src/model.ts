@@ -4,7 +4,7 @@ import { check } from "./errors.ts";
 import { FlatForest } from "./flat.ts";
 import { readLightGBM, writeLightGBM } from "./formats/lightgbm.ts";
 import { writeOnnx } from "./formats/onnx.ts";
-import { readXGBoost, writeXGBoost } from "./formats/xgboost.ts";
+import { readXGBoost, writeXGBoost, writeXGBoostUbjson } from "./formats/xgboost.ts";
 import { applyLink, type Link, linkOf } from "./objectives.ts";
 import { TreeContributions } from "./shap.ts";
 import type { Tree } from "./tree.ts";
@@ -200,12 +200,17 @@ export class Model {
     return writeXGBoost(this.data);
   }
 
+  /** The model as XGBoost's UBJSON, the content of an `.ubj` file: `toXGBoost` in binary. */
+  toXGBoostUbjson(): Uint8Array {
+    return writeXGBoostUbjson(this.data);
+  }
+
   /**
-   * Reads XGBoost's JSON model.
+   * Reads XGBoost's model: JSON as text, or the bytes of a file in JSON or UBJSON.
    * @throws TreesError on anything else
    */
-  static fromXGBoost(json: string): Model {
-    return new Model(readXGBoost(json));
+  static fromXGBoost(file: string | Uint8Array): Model {
+    return new Model(readXGBoost(file));
   }
 
   /** The model as an ONNX file: float input "X" [N, columns], float output "Y" [N, outputs] in the target's units. */
