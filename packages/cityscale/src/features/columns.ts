@@ -30,8 +30,10 @@ export interface ViewColumn {
   readonly smooth?: "category" | "none";
   /** It says the same of a target from whatever origin: all that a forecast beyond the last counts' reach can use. */
   readonly timeless?: true;
-  /** It tells the place in the year or changes as slowly: of a year seen once it tells which weeks those were. */
+  /** It tells the place in the year, and nothing else. */
   readonly seasonal?: true;
+  /** It is the same for weeks, or in no other week: of a year seen once it tells which those were. */
+  readonly slow?: true;
 }
 
 export interface ViewWindow {
@@ -101,6 +103,7 @@ const timeless =
     columns(shape).map((column) => ({ ...column, timeless: true }));
 
 const seasonal = (sql: string) => ({ sql, seasonal: true }) as const;
+const slow = (sql: string) => ({ sql, slow: true }) as const;
 const asCategory = (sql: string) => ({ sql, smooth: "category" }) as const;
 const notSmooth = (sql: string) => ({ sql, smooth: "none" }) as const;
 
@@ -109,10 +112,10 @@ const categories =
   () =>
     Object.entries(columns).map(([name, sql]) => ({ name, part, sql, smooth, categorical: true }));
 
-const seasonalAll =
+const slowAll =
   (columns: Block): Block =>
   (shape) =>
-    columns(shape).map((column) => ({ ...column, seasonal: true }));
+    columns(shape).map((column) => ({ ...column, slow: true }));
 
 const lead = block("calendar", () => ({ lead: "w.h" }));
 
@@ -123,7 +126,7 @@ const calendar = block("calendar", (shape) => ({
   slot: asCategory("w.slot"),
   weekday: notSmooth("d.weekday"),
   day_type: asCategory("CASE WHEN d.holiday THEN 7 ELSE d.weekday END"),
-  day_of_month: seasonal("d.day_of_month"),
+  day_of_month: slow("d.day_of_month"),
   day_of_year: { ...seasonal("d.day_of_year"), smooth: "none" },
   year_sin: seasonal("sin(2 * pi() * d.day_of_year / 365.25)"),
   year_cos: seasonal("cos(2 * pi() * d.day_of_year / 365.25)"),
@@ -149,7 +152,7 @@ const holidays = block("calendar", () => ({
   days_since_holiday: "d.days_since_holiday",
   days_off: "d.days_off",
   bridge: "d.bridge::INTEGER",
-  days_to_christmas: seasonal("greatest(-30, least(15, d.from_christmas))"),
+  days_to_christmas: slow("greatest(-30, least(15, d.from_christmas))"),
 }));
 
 const holidayNames = categories("calendar", "none", {
@@ -160,10 +163,10 @@ const holidayNames = categories("calendar", "none", {
 
 const school = block("calendar", () => ({
   school_holiday: "d.school::INTEGER",
-  school_holiday_day: seasonal("d.school_day"),
-  school_holiday_left: seasonal("d.school_left"),
-  school_holiday_week_ago: seasonal("d.school_week_ago::INTEGER"),
-  school_holiday_share: seasonal("d.school_share"),
+  school_holiday_day: slow("d.school_day"),
+  school_holiday_left: slow("d.school_left"),
+  school_holiday_week_ago: slow("d.school_week_ago::INTEGER"),
+  school_holiday_share: slow("d.school_share"),
 }));
 
 const holidaysBefore = block("calendar", (shape) => ({
@@ -346,7 +349,7 @@ const blocks: readonly Block[] = [
   lead,
   timeless(calendar),
   timeless(holidays),
-  timeless(seasonalAll(holidayNames)),
+  timeless(slowAll(holidayNames)),
   timeless(school),
   holidaysBefore,
   timeless(place),

@@ -39,8 +39,10 @@ export interface FeatureView extends ViewShape {
   readonly smooth: { readonly names: readonly string[]; readonly categorical: readonly string[] };
   /** Columns that say the same of a target from whatever origin. */
   readonly timeless: readonly string[];
-  /** Columns that tell the place in the year, or change as slowly: only several years teach what they mean. */
+  /** Columns that tell the place in the year: only several years teach what they mean. */
   readonly seasonal: readonly string[];
+  /** Columns that change as slowly, or come once a year: the same of them, without the newest counts beside them. */
+  readonly slow: readonly string[];
   /** Columns that come from the weather, which a model must be able to do without. */
   readonly weatherColumns: readonly string[];
 }
@@ -96,6 +98,7 @@ export function createView(
     },
     timeless: columns.filter(({ timeless }) => timeless).map(({ name }) => name),
     seasonal: columns.filter(({ seasonal }) => seasonal).map(({ name }) => name),
+    slow: columns.filter(({ slow }) => slow).map(({ name }) => name),
     weatherColumns: columns.filter(({ part }) => part === "weather").map(({ name }) => name),
   };
   const id = createHash("sha256")

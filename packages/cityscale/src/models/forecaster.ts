@@ -51,7 +51,7 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
   const partial = hideWeather(set);
   const { target, effort, intervals = true } = options;
   const far = isFar(set.view);
-  const view = far ? learnable(set.view, options.originAt) : set.view;
+  const view = learnable(set.view, options.originAt);
   const days = set.view.slotsPerDay === 1;
   const calibration = Uint8Array.from(set.origin, (o) =>
     options.originAt[o]! >= options.calibrateFrom ? 1 : 0,
@@ -111,13 +111,14 @@ const seasonsFromDays = 550;
 
 /**
  * The view without the columns that the history is too short to learn from: a year seen once teaches which weeks
- * were quiet, not which are. Near the newest counts those tell how things stand, and the columns do no harm.
+ * were quiet, not which are. Near the newest counts those tell how things stand, and only the place in the year goes.
  */
-function learnable(view: FeatureView, originAt: Float64Array): FeatureView {
+export function learnable(view: FeatureView, originAt: Float64Array): FeatureView {
   const first = originAt.reduce((least, at) => Math.min(least, at), Number.POSITIVE_INFINITY);
   const last = originAt.reduce((most, at) => Math.max(most, at), Number.NEGATIVE_INFINITY);
   if (last - first >= seasonsFromDays * 86_400_000) return view;
-  const kept = (names: readonly string[]) => names.filter((name) => !view.seasonal.includes(name));
+  const left = isFar(view) ? [...view.seasonal, ...view.slow] : view.seasonal;
+  const kept = (names: readonly string[]) => names.filter((name) => !left.includes(name));
   const { smooth } = view;
   return {
     ...view,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createView } from "../../src/features/index.ts";
+import { learnable } from "../../src/models/forecaster.ts";
 import { declaredModel, fullEffort, membersOf } from "../../src/models/kinds.ts";
 import { firstTrainingDay } from "../../src/models/origins.ts";
 import { smallCity } from "../lake/support.ts";
@@ -19,6 +20,30 @@ describe("days to learn from", () => {
     const from = (horizon: string) => firstTrainingDay(city, viewOf("1h", { horizon }).view, first);
     expect(from("24h")).toBe(dayOf("2020-10-28"));
     expect(from("31d")).toBe(dayOf("2020-09-02"));
+  });
+});
+
+describe("a history under 550 days", () => {
+  const lost = (horizon: string, days: number) => {
+    const { view } = viewOf("1h", { horizon });
+    const { columns, timeless, smooth } = learnable(view, Float64Array.of(0, days * 86_400_000));
+    const names = view.columns.filter((name) => !columns.includes(name));
+    for (const name of names)
+      expect([...timeless, ...smooth.names, ...smooth.categorical]).not.toContain(name);
+    return names.sort();
+  };
+
+  test("does without the place in the year", () => {
+    expect(lost("24h", 549)).toEqual(["day_of_year", "year_cos", "year_sin"]);
+    expect(lost("24h", 550)).toEqual([]);
+  });
+
+  test("far ahead also without what tells which week it was", () => {
+    const far = lost("31d", 300);
+    expect(far).toEqual(expect.arrayContaining(["day_of_year", "school_holiday_share", "holiday_name"]));
+    for (const name of ["holiday", "school_holiday", "bridge", "sun", "wx_heat"])
+      expect(far).not.toContain(name);
+    expect(lost("31d", 550)).toEqual([]);
   });
 });
 
