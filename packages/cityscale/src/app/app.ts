@@ -18,7 +18,7 @@ import {
   type Owner,
   openDatabase,
 } from "../core/index.ts";
-import { type City, quantityTargets, type Target } from "../domain/index.ts";
+import { batchTargetOf, batchTargets, type City, type Target } from "../domain/index.ts";
 import { createJobs, createSchedules, type Job, type Jobs, type Schedules } from "../jobs/index.ts";
 import { createPartitions, type Partitions } from "../pipeline/index.ts";
 import { createArtifactFolder, createRegistry, type Registry } from "../registry/index.ts";
@@ -217,6 +217,7 @@ export class App {
   /** From now on the schedules of every city fire. */
   async scheduleAll(): Promise<void> {
     for (const { city } of this.cities.values()) {
+      const batched = new Set(batchTargets(city));
       for (const target of Object.values(city.targets)) {
         const at = (what: string, cron: string, kind: string) =>
           this.schedules.register({
@@ -226,9 +227,11 @@ export class App {
             kind,
             payload: { city: city.id, target: target.name },
           });
-        await at("ingest", target.schedule.ingest, "observations");
-        if (target.kind === "binary") continue;
-        await at("forecast", target.schedule.forecast, "forecasts");
+        // Binary targets are read for and forecast together, when the first of them says.
+        if (batched.has(target)) {
+          await at("ingest", target.schedule.ingest, "observations");
+          await at("forecast", target.schedule.forecast, "forecasts");
+        }
         await at("review", target.schedule.review, "model");
       }
     }
@@ -261,12 +264,13 @@ export class App {
       return job.state === "succeeded";
     };
     for (const { city } of this.cities.values()) {
-      const targets = quantityTargets(city);
+      const targets = Object.values(city.targets);
       const champions = await Promise.all(
         targets.map((target) => this.registry.promotions.aliases(city.id, target.name)),
       );
       const served = champions.every(({ champion }) => champion !== null);
       const ingested = await run("observations", city.id, undefined, options.patient || !served);
+      const ready = new Set<Target>();
       for (const [i, target] of targets.entries()) {
         const { champion } = champions[i]!;
         if (!ingested && champion === null) continue;
@@ -275,6 +279,11 @@ export class App {
           const now = await this.registry.promotions.aliases(city.id, target.name);
           if (!trained && now.champion === null) continue;
         }
+        ready.add(target);
+      }
+      for (const target of batchTargets(city)) {
+        const together = targets.filter((other) => batchTargetOf(city, other) === target);
+        if (!together.every((other) => ready.has(other))) continue;
         if (await run("forecasts", city.id, target.name, options.patient))
           await run("outcomes", city.id, target.name, options.patient);
       }
@@ -317,7 +326,7 @@ export class App {
   /** Why it is not ready to serve; null when every target has a forecast. */
   async ready(): Promise<string | null> {
     for (const { city, server } of this.cities.values()) {
-      for (const { name } of quantityTargets(city)) {
+      for (const { name } of batchTargets(city)) {
         if ((await server.batches(name, 1)).length === 0) return `${city.id}/${name} has no forecasts yet`;
       }
     }

@@ -1,13 +1,13 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { AuditLog, Clock, Config, Log, Metrics } from "../core/index.ts";
-import type { City, Source, Target } from "../domain/index.ts";
+import { binaryTargets, type City, type Source, type Target } from "../domain/index.ts";
 import { type OnlineStore, openOnlineStore } from "../features/index.ts";
 import { Lake } from "../lake/index.ts";
-import { anomalyTables, outcomeTables } from "../monitoring/index.ts";
+import { anomalyTables, outcomeTables, riskScoreTables } from "../monitoring/index.ts";
 import { type CityParts, lagOf, type Partitions } from "../pipeline/index.ts";
 import type { Registry } from "../registry/index.ts";
-import { createChampions, ForecastServer } from "../serving/index.ts";
+import { createChampions, ForecastServer, RiskServer } from "../serving/index.ts";
 import { createHttpClient, createSource, type HttpClient, publicationLagMs } from "../sources/index.ts";
 
 /** A city with its lake and everything that works on it open. */
@@ -114,6 +114,10 @@ export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
       lagMs: (target: Target) => lagOf({ city, lagMs }, target),
     });
     await server.open();
+    const risk =
+      binaryTargets(city).length === 0 ? null : new RiskServer({ city, lake, registry, clock, log });
+    await risk?.open();
+    if (risk) await lake.define(riskScoreTables);
     await lake.define(outcomeTables + anomalyTables);
     const parts: CityParts = {
       city,
@@ -121,6 +125,7 @@ export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
       sources,
       lagMs,
       server,
+      risk,
       registry,
       partitions: options.partitions,
       clock,

@@ -1,5 +1,5 @@
 import { CityScaleError } from "../core/index.ts";
-import { quantityTargets } from "../domain/index.ts";
+import { batchTargetOf, batchTargets } from "../domain/index.ts";
 import type { Job, JobContext, Jobs } from "../jobs/index.ts";
 import {
   type Asset,
@@ -8,6 +8,7 @@ import {
   forecast,
   ingest,
   outcomes,
+  riskOutcomesDue,
   train,
 } from "../pipeline/index.ts";
 import type { App } from "./app.ts";
@@ -44,7 +45,8 @@ export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>)
       const period = range(context.payload);
       const report = await ingest(parts, context, period ? { range: period } : {});
       // What is new may be the outcome of a forecast.
-      for (const target of quantityTargets(parts.city)) {
+      for (const target of batchTargets(parts.city)) {
+        if (target.kind === "binary" && !(await riskOutcomesDue(parts))) continue;
         await jobs.enqueue(
           "outcomes",
           { city: parts.city.id, target: target.name },
@@ -69,7 +71,8 @@ export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>)
       const { parts, target } = find(context.payload);
       const period = range(context.payload);
       if (period) return { origins: await backfillForecasts(parts, target, period.from, period.to, context) };
-      return await forecast(parts, target, context, context.payload.scheduledAt);
+      const batches = await forecast(parts, target, context, context.payload.scheduledAt);
+      return target.kind === "binary" ? batches : batches[0];
     },
     { lane: "forecast", retries: 3, timeoutMs: 3 * 3_600_000 },
   );
@@ -96,13 +99,8 @@ export async function enqueueAsset(
     );
   }
   const { actor, ...payload } = options;
-  const { runtime, target } = app.target(payload.city, payload.target);
-  if (asset !== "observations" && target.kind === "binary") {
-    throw new CityScaleError(
-      "TARGET_UNKNOWN",
-      `${target.name} of ${payload.city} is a binary target: it has backtests, and no ${asset} yet`,
-    );
-  }
+  const { runtime, target: asked } = app.target(payload.city, payload.target);
+  const target = asset === "forecasts" || asset === "outcomes" ? batchTargetOf(runtime.city, asked) : asked;
   const full = asset === "observations" ? payload : { ...payload, target: target.name };
   const period = payload.from === undefined ? "" : `/${payload.from}-${payload.to}`;
   return await app.jobs.enqueue(asset, full, {

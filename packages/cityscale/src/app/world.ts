@@ -63,5 +63,13 @@ export async function clockOf(config: Config, world: World, cities: readonly Cit
       }),
     ),
   );
-  return from(Math.max(...ends) + 27 * 3_600_000);
+  return from(Math.max(...ends.map((end, i) => publishedBy(cities[i]!, end))));
+}
+
+const dayMs = 86_400_000;
+
+/** Counts lag by a day; a snapshot tells the present, and the archive of a day is there after midnight (UTC). */
+function publishedBy({ measures }: City, end: number): number {
+  const isLevels = Object.values(measures).every(({ kind }) => kind === "level");
+  return isLevels ? Math.ceil(end / dayMs) * dayMs + 300_000 : end + 27 * 3_600_000;
 }

@@ -12,6 +12,7 @@ import { addLists } from "./commands/lists.ts";
 import { addModels } from "./commands/models.ts";
 import { addPredict } from "./commands/predict.ts";
 import { addQuality } from "./commands/quality.ts";
+import { addRisk } from "./commands/risk.ts";
 import { addUp } from "./commands/up.ts";
 import { exitCodeHelp, exitCodeOf, exitCodes, UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -55,6 +56,7 @@ export function createProgram(io: Io, exit: (code: number) => void): Command {
   addBacktest(program, add, io);
   addPredict(program, add, io);
   addExplain(program, add, io);
+  addRisk(program, add, io);
   addModels(program, add, io);
   addQuality(program, add, io);
   addAnomalies(program, add, io);

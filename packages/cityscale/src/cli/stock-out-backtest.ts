@@ -7,6 +7,7 @@ import type { Io } from "./io.ts";
 import { cityAndTarget, duration, withData } from "./period.ts";
 import { writeReport } from "./report.ts";
 import type { StockOutReport } from "./stock-out-schema.ts";
+import { stockOutTable } from "./stock-out-scores.ts";
 import { fixed, percent, table, whole } from "./table.ts";
 
 const trainDefault = "60d";
@@ -68,27 +69,7 @@ function trainingTime(text: string, city: City): string {
 function stockOutText(report: StockOutReport): string {
   const { models, alarms, training } = report;
   const right = "right" as const;
-  const rows = (["onset", "all"] as const).flatMap((on) =>
-    models.map((model) => ({ on, name: model.name, ...model[on] })),
-  );
-  const scores = table(
-    rows,
-    [
-      { title: "rows", value: (r) => (r.on === "onset" ? "onset" : "all") },
-      { title: "model", value: (r) => r.name },
-      { title: "average precision", align: right, value: (r) => fixed(r.averagePrecision, 3) },
-      { title: "recall at 1 %", align: right, value: (r) => percent(r.recall) },
-      { title: "precision", align: right, value: (r) => percent(r.precision) },
-      { title: "F1", align: right, value: (r) => fixed(r.f1, 3) },
-      { title: "Brier", align: right, value: (r) => fixed(r.brier, 5) },
-      { title: "skill", align: right, value: (r) => fixed(r.brierSkill, 3) },
-      { title: "calibration error", align: right, value: (r) => fixed(r.calibrationError, 4) },
-      { title: "bias", align: right, value: (r) => fixed(r.bias) },
-      { title: "base rate", align: right, value: (r) => percent(r.baseRate, 2) },
-      { title: "n", align: right, value: (r) => whole(r.rows) },
-    ],
-    "  ",
-  );
+  const scores = stockOutTable(models);
   const { tenths, widths } = models.find(({ kind }) => kind === "trained")!.reliability;
   const bins = (title: string, list: typeof tenths) =>
     `\n${table(

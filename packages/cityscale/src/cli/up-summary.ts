@@ -1,10 +1,11 @@
 import type { App, LoopReport } from "../app/index.ts";
 import { formatDuration } from "../domain/index.ts";
 import type { Verdict } from "../lifecycle/index.ts";
-import type { ScoreTable } from "../models/index.ts";
+import type { ScoreTable, StockOutTable } from "../models/index.ts";
 import type { TrainReport } from "../pipeline/index.ts";
 import type { Batch } from "../serving/index.ts";
 import { scoreTable } from "./score-table.ts";
+import { stockOutScores } from "./stock-out-scores.ts";
 import { instant, seconds, table, whole } from "./table.ts";
 import type { StageTime } from "./up.ts";
 
@@ -13,7 +14,7 @@ interface TargetSummary {
   readonly target: string;
   readonly champion: number | null;
   /** Of the model trained in this loop, or of the champion. */
-  readonly scores: ScoreTable | null;
+  readonly scores: ScoreTable | StockOutTable | null;
   /** Null when nothing was trained. */
   readonly verdict: Verdict | null;
   readonly batch: Batch | null;
@@ -47,7 +48,7 @@ export async function loopSummary(app: App, report: LoopReport, totalMs: number)
         city: city.id,
         target,
         champion,
-        scores: trained?.scores ?? (version?.scores as ScoreTable | undefined) ?? null,
+        scores: trained?.scores ?? (version?.scores as ScoreTable | StockOutTable | undefined) ?? null,
         verdict: trained?.verdict ?? null,
         batch: (await server.batches(target, 1))[0] ?? null,
       });
@@ -84,7 +85,7 @@ whole loop: ${seconds(1000 * summary.totalSeconds)}; at most ${main} MB resident
 
 function targetText({ city, target, champion, scores, verdict, batch }: TargetSummary): string {
   const lines = [`${city}: ${target}, champion ${championText(champion)}\n`];
-  if (scores) lines.push(scoreTable(scores));
+  if (scores) lines.push("below" in scores ? stockOutScores(scores) : scoreTable(scores));
   if (verdict) lines.push(verdictText(verdict));
   if (batch) lines.push(batchText(batch));
   return lines.join("");

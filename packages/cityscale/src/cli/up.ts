@@ -2,7 +2,6 @@ import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { App, codeVersion, type LoopReport } from "../app/index.ts";
 import { CityScaleError, type Config, createLog, isAbort } from "../core/index.ts";
-import { quantityTargets } from "../domain/index.ts";
 import { createHttp, ensureFirstKey, listen } from "../http/index.ts";
 import type { Job } from "../jobs/index.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit-codes.ts";
@@ -111,7 +110,7 @@ async function firstLoop(
 async function unserved(app: App): Promise<Set<string>> {
   const cities = new Set<string>();
   for (const { city } of app.cities.values()) {
-    for (const { name } of quantityTargets(city)) {
+    for (const { name } of Object.values(city.targets)) {
       if ((await app.registry.promotions.aliases(city.id, name)).champion === null) cities.add(city.id);
     }
   }

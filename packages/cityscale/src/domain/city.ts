@@ -342,9 +342,24 @@ export function defineCity(declaration: CityDeclaration): City {
   return { ...city, measures, targets, stepMs, grid, declaration };
 }
 
-/** Targets that the loop trains, forecasts and scores: binary ones are backtested alone. */
+/** Targets that are forecast one by one, with quantiles. */
 export function quantityTargets(city: Pick<City, "targets">): Target[] {
   return Object.values(city.targets).filter((target) => target.kind === "quantity");
+}
+
+/** Targets whose forecasts are probabilities. A city's are forecast together, from one origin in one batch. */
+export function binaryTargets(city: Pick<City, "targets">): Target[] {
+  return Object.values(city.targets).filter((target) => target.kind === "binary");
+}
+
+/** Targets that get batches of their own: every quantity, and the first binary one, which stands for all of them. */
+export function batchTargets(city: Pick<City, "targets">): Target[] {
+  return [...quantityTargets(city), ...binaryTargets(city).slice(0, 1)];
+}
+
+/** The target in whose batch a target is forecast. */
+export function batchTargetOf(city: Pick<City, "targets">, target: Target): Target {
+  return target.kind === "binary" ? binaryTargets(city)[0]! : target;
 }
 
 /** The rule that a declaration means; `loaded` where days of records are loaded, and may be loaded by half. */

@@ -129,6 +129,13 @@ export async function freshnessOf(
       )
     ).map(({ measure, at }) => [measure, at]),
   );
+  const levels = Object.entries(city.measures).filter(([, { kind }]) => kind === "level");
+  if (levels.length > 0) {
+    const snapshot = await lake.read((connection) =>
+      connection.first<{ at: number | null }>('SELECT max("at") AS "at" FROM snapshots'),
+    );
+    if (snapshot?.at != null) for (const [measure] of levels) newest.set(measure, snapshot.at);
+  }
   const targets = await Promise.all(
     Object.keys(city.targets).map(async (target) => {
       const [batch] = await server.batches(target, 1);

@@ -15,6 +15,7 @@ import { keyRoutes } from "./routes/keys.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { observationRoutes } from "./routes/observations.ts";
 import { predictRoutes } from "./routes/predict.ts";
+import { riskRoutes } from "./routes/risk.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { systemRoutes } from "./routes/system.ts";
 
@@ -74,6 +75,7 @@ export async function createHttp(app: App): Promise<FastifyInstance> {
   observationRoutes(http, app, exporter);
   forecastRoutes(http, app, exporter);
   predictRoutes(http, app);
+  riskRoutes(http, app);
   statusRoutes(http, app);
   modelRoutes(http, app);
   jobRoutes(http, app);

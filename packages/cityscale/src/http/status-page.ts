@@ -1,6 +1,6 @@
 import { type App, type CityRuntime, codeVersion } from "../app/index.ts";
 import { formatDuration, formatLocal, type Target } from "../domain/index.ts";
-import { type LiveScore, liveScores } from "../monitoring/index.ts";
+import { type LiveScore, liveScores, type RiskScore, riskScores } from "../monitoring/index.ts";
 import type { ModelVersion } from "../registry/index.ts";
 import { attributionOf, cityOverview, freshnessOf } from "./city-facts.ts";
 import { Html, html } from "./html.ts";
@@ -74,9 +74,11 @@ ${
 async function targetSection(app: App, { city, lake, server }: CityRuntime, target: Target): Promise<Html> {
   const [newest] = await server.batches(target.name, 1);
   const { champion } = await app.registry.promotions.aliases(city.id, target.name);
-  const live = await lake.read((connection) => liveScores(connection, target.name, 7));
+  const isBinary = target.kind === "binary";
+  const live = isBinary ? [] : await lake.read((connection) => liveScores(connection, target.name, 7));
+  const risks = isBinary ? await lake.read((connection) => riskScores(connection, target.name, 28)) : [];
   const model = champion === null ? null : await app.registry.versions.get(city.id, target.name, champion);
-  const scores = model ? scoreRows(model) : [];
+  const scores = model && !isBinary ? scoreRows(model) : [];
   return html`<h3>Forecasts of ${target.name}</h3>
 <p>${
     newest
@@ -97,7 +99,13 @@ ${scores.map(
 `,
 )}</table></div>`
 }
-${live.length === 0 ? html`<p class="note">No forecast has come true yet.</p>` : liveTable(live)}`;
+${
+  risks.length > 0
+    ? riskTable(risks)
+    : live.length > 0
+      ? liveTable(live)
+      : html`<p class="note">No forecast has come true yet.</p>`
+}`;
 }
 
 function liveTable(live: readonly LiveScore[]): Html {
@@ -108,6 +116,18 @@ ${live.map(
   (
     score,
   ) => html`<tr><td>${score.date}</td><td>${versionName(score.version)}</td><td>${score.rows}</td><td>${figure(score.wape)}</td><td>${figure(score.naiveWape)}</td><td>${figure(score.coverage80)}</td><td>${score.provisional ? "provisional" : "settled"}</td></tr>
+`,
+)}</table></div>`;
+}
+
+function riskTable(risks: readonly RiskScore[]): Html {
+  const onset = risks.filter(({ on }) => on === "onset");
+  return html`<p>What came true, of stations not short at the origin:</p>
+<div class="table"><table>
+<tr><th>origins</th><th>model</th><th>forecasts</th><th>average precision</th><th>Brier</th><th>calibration error</th><th></th></tr>
+${onset.map(
+  ({ period, date, judged, version, scores, provisional }) =>
+    html`<tr><td>${period === "24h" ? "24 hours" : date}</td><td>${judged === "persistence" ? judged : versionName(version)}</td><td>${scores.rows}</td><td>${figure(scores.averagePrecision)}</td><td>${scores.brier === null ? "–" : scores.brier.toFixed(5)}</td><td>${scores.calibrationError === null ? "–" : scores.calibrationError.toFixed(4)}</td><td>${provisional ? "provisional" : "settled"}</td></tr>
 `,
 )}</table></div>`;
 }

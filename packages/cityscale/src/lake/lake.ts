@@ -59,6 +59,7 @@ export class Lake {
   readonly #numbers: EntityNumbers;
   #seq: number;
   #poll: number;
+  #writes = 0;
   #tail: Promise<unknown> = Promise.resolve();
 
   private constructor(
@@ -142,8 +143,18 @@ export class Lake {
     return this.#alone((writer) => writer.transaction(() => work(writer)));
   }
 
+  /** Grows when a write is asked for and when it ends: nothing was written while it stays the same. */
+  get writes(): number {
+    return this.#writes;
+  }
+
   #alone<T>(work: (writer: Connection) => Promise<T>): Promise<T> {
-    const result = this.#tail.then(() => work(this.#writer));
+    this.#writes++;
+    const result = this.#tail
+      .then(() => work(this.#writer))
+      .finally(() => {
+        this.#writes++;
+      });
     this.#tail = result.catch(() => undefined);
     return result;
   }

@@ -14,11 +14,13 @@ import { CityScaleError } from "../core/index.ts";
 import { type Connection, type Engine, literal, openEngine } from "./duckdb.ts";
 import type { Lake } from "./lake.ts";
 
+type Table = readonly [name: string, order: string, columns?: string];
+
 /**
  * Tables of a dataset version and the order that makes equal data equal bytes. When this machine's clock saw a row
  * is no part of the data: the same rows read again elsewhere are the same version.
  */
-const tables: readonly (readonly [name: string, order: string, columns?: string])[] = [
+const tables: readonly Table[] = [
   ["observations", "measure, e, t", "* EXCLUDE (ingested_at)"],
   ["revisions", "measure, e, t, known_from"],
   ["entities", "e"],
@@ -27,6 +29,15 @@ const tables: readonly (readonly [name: string, order: string, columns?: string]
   ["holidays", "day, kind"],
   ["events", "id, known_at"],
 ];
+
+/** Beside those, where a city has levels. */
+const levelTables: readonly Table[] = [
+  ["snapshots", '"at", e', "* EXCLUDE (ingested_at)"],
+  ["entity_changes", "changed_at, e, field"],
+];
+
+const tablesOf = ({ measures }: Lake["city"]) =>
+  Object.values(measures).some(({ kind }) => kind === "level") ? [...tables, ...levelTables] : tables;
 
 /** An immutable, content-hashed export of clean data: what a model was trained on. */
 export interface DatasetVersion {
@@ -47,8 +58,28 @@ async function fileHash(path: string): Promise<string> {
 const idOf = (files: readonly string[]) =>
   createHash("sha256").update(files.join("\n")).digest("hex").slice(0, 20);
 
-/** Exports the clean tables as Parquet; the folder appears whole or not at all. */
+/** Of each lake the newest version, and how much had been written when it was cut. */
+const cut = new WeakMap<Lake, { readonly writes: number; readonly version: DatasetVersion }>();
+
+/**
+ * Exports the clean tables as Parquet; the folder appears whole or not at all. A lake that nothing was written to
+ * since is the same version: a city's targets train on one.
+ */
 export async function exportVersion(lake: Lake, root: string, knownAt: number): Promise<DatasetVersion> {
+  const before = cut.get(lake);
+  const { writes } = lake;
+  if (
+    before?.writes === writes &&
+    before.version.folder.startsWith(root) &&
+    existsSync(before.version.folder)
+  )
+    return { ...before.version, knownAt };
+  const version = await writeVersion(lake, root, knownAt);
+  cut.set(lake, { writes, version });
+  return version;
+}
+
+async function writeVersion(lake: Lake, root: string, knownAt: number): Promise<DatasetVersion> {
   const temporary = join(root, `.writing-${process.pid}-${Date.now()}`);
   mkdirSync(temporary, { recursive: true });
   try {
@@ -56,7 +87,7 @@ export async function exportVersion(lake: Lake, root: string, knownAt: number): 
     const hashes: string[] = [];
     // One transaction: a merge that ends meanwhile is in all the tables or in none.
     await lake.snapshot(async (connection) => {
-      for (const [name, order, columns = "*"] of tables) {
+      for (const [name, order, columns = "*"] of tablesOf(lake.city)) {
         const path = join(temporary, `${name}.parquet`);
         rows[name] = await connection.run(
           `COPY (SELECT ${columns} FROM ${name} ORDER BY ${order}) TO ${literal(path)} (FORMAT parquet, COMPRESSION zstd)`,
@@ -107,7 +138,7 @@ export async function openVersion(
       temporary: join(scratch, "spill"),
     });
     const connection = await engine.connect();
-    for (const [name] of tables) {
+    for (const name of manifest.tables) {
       await connection.run(
         `CREATE TABLE ${name} AS FROM read_parquet(${literal(join(folder, `${name}.parquet`))})`,
       );
@@ -126,7 +157,9 @@ export async function openVersion(
   }
 }
 
-async function checkedManifest(folder: string): Promise<{ readonly knownAt: number }> {
+async function checkedManifest(
+  folder: string,
+): Promise<{ readonly knownAt: number; readonly tables: readonly string[] }> {
   const damaged = (what: string, cause?: unknown) =>
     new CityScaleError("ARTIFACT_DAMAGED", `dataset version in ${folder}: ${what}`, { cause });
   let manifest: { id: string; knownAt: number; files: string[] };
@@ -143,5 +176,5 @@ async function checkedManifest(folder: string): Promise<{ readonly knownAt: numb
     });
     if (found !== hash) throw damaged(`${name}.parquet does not match its checksum`);
   }
-  return manifest;
+  return { knownAt: manifest.knownAt, tables: manifest.files.map((entry) => entry.split(" ")[0]!) };
 }

@@ -22,13 +22,13 @@ export interface Verdict {
  * A value that is missing, or a gate that names nothing measured, FAILS: no evidence is no reason to promote.
  * @param values measured values by gate name, as fractions
  * @param gates bounds by gate name
- * @param champion WAPE of the serving model on the candidate's own test rows; null when it could not be measured
- *   because there is none yet
+ * @param champion the serving model's loss on the candidate's own test rows, under the name that the candidate's has
+ *   in `values`; null when it could not be measured because there is none yet
  */
 export function judgeCandidate(
   values: Readonly<Record<string, number | null>>,
   gates: Readonly<Record<string, GateBounds>>,
-  champion: { readonly wape: number | null } | null,
+  champion: { readonly loss: string; readonly value: number | null } | null,
 ): Verdict {
   const results: GateResult[] = Object.entries(gates).map(([gate, bounds]) =>
     judgeGate(gate, values[gate] ?? null, bounds),
@@ -44,9 +44,10 @@ export function judgeCandidate(
     });
   }
   if (champion) {
-    const value = values["wape"] ?? null;
-    const max = champion.wape;
+    const value = values[champion.loss] ?? null;
+    const max = champion.value;
     const passed = value !== null && max !== null && value <= max;
+    const lossName = champion.loss === "wape" ? "WAPE" : `${champion.loss} score`;
     results.push({
       gate: "not worse than the champion",
       value,
@@ -57,8 +58,8 @@ export function judgeCandidate(
         value === null || max === null
           ? "not measured on the same rows"
           : passed
-            ? `WAPE ${value} against ${max}`
-            : `WAPE ${value} is above the champion's ${max}`,
+            ? `${lossName} ${value} against ${max}`
+            : `${lossName} ${value} is above the champion's ${max}`,
     });
   }
   const failed = results.filter((result) => !result.passed);

@@ -3,6 +3,7 @@ import { CityScaleError, messageOf } from "../core/index.ts";
 import { defineCity } from "../domain/index.ts";
 import { openVersion } from "../lake/index.ts";
 import { trainCandidate } from "./candidate.ts";
+import { trainStockOutCandidate } from "./stock-outs/index.ts";
 import type { TrainerMessage, TrainOrder } from "./trainer.ts";
 
 // Entry of the training process; see trainer.ts.
@@ -21,7 +22,8 @@ async function work(order: TrainOrder): Promise<void> {
     temporary: order.temporary,
   });
   let told = 0;
-  const { candidate, model } = await trainCandidate(version.connection, {
+  const train = target.kind === "binary" ? trainStockOutCandidate : trainCandidate;
+  const { candidate, model } = await train(version.connection, {
     city,
     target,
     lagMs: order.lagMs,

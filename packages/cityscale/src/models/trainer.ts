@@ -5,6 +5,10 @@ import { fileURLToPath } from "node:url";
 import { CityScaleError, type ErrorCode, errorCodes } from "../core/index.ts";
 import type { CityDeclaration } from "../domain/index.ts";
 import type { Candidate, ServingModel } from "./candidate.ts";
+import type { StockOutCandidate } from "./stock-outs/index.ts";
+
+/** What a training ends with: a model of a quantity, or of a binary target. */
+export type AnyCandidate = Candidate | StockOutCandidate;
 
 /** What a training process is told; plain data. */
 export interface TrainOrder {
@@ -22,14 +26,14 @@ export type TrainerMessage =
   | { readonly type: "progress"; readonly message: string; readonly share: number }
   | {
       readonly type: "done";
-      readonly candidate: Candidate;
+      readonly candidate: AnyCandidate;
       readonly model: Uint8Array;
       readonly peakRssMb: number;
     }
   | { readonly type: "failed"; readonly code: string; readonly message: string };
 
 export interface Trained {
-  readonly candidate: Candidate;
+  readonly candidate: AnyCandidate;
   readonly model: Uint8Array;
   readonly peakRssMb: number;
 }

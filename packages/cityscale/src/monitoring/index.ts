@@ -9,3 +9,16 @@ export { type DaySums, daySums, type ForecastRelation } from "./day-sums.ts";
 export { type DayKind, type JudgedDays, judgeDays, windowDays } from "./judge-days.ts";
 export { type LiveScore, liveScores, outcomeTables, scoreDays, settleAfterMs } from "./outcomes.ts";
 export { type MeasureHealth, type QualityReport, qualityReport } from "./quality.ts";
+export {
+  type AlarmsOf,
+  type RiskJudgement,
+  RiskOutcomes,
+  type RiskPeriod,
+  type RiskScore,
+  riskPeriods,
+  riskScores,
+  riskScoreTables,
+  riskSettleMs,
+  risksScoredAt,
+  scoreRisks,
+} from "./risk-scores.ts";

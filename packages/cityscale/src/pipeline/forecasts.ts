@@ -4,22 +4,28 @@ import { scheduledOrigins } from "../models/index.ts";
 import { findAnomalies, liveScores, openAnomalies, scoreDays, settleAfterMs } from "../monitoring/index.ts";
 import type { Batch } from "../serving/index.ts";
 import type { CityParts, Progress } from "./parts.ts";
+import { riskOutcomes } from "./risk-outcomes.ts";
 
 /** A schedule's instant is the origin unless the job comes much later; then it is the present. */
 const catchUpMs = 30 * 60_000;
 
-/** Issues the forecasts of a target for now, or for the scheduled instant just passed. */
+/**
+ * Issues the forecasts of a target for now, or for the scheduled instant just passed; all binary targets of a city
+ * are forecast together, a batch each.
+ */
 export async function forecast(
   parts: CityParts,
   target: Target,
   progress: Progress,
   scheduledAt?: number,
-): Promise<Batch> {
+): Promise<Batch[]> {
   const now = parts.clock.now();
   const originAt = scheduledAt !== undefined && now - scheduledAt < catchUpMs ? scheduledAt : now;
-  const batch = await issueAt(parts, target, Math.floor(originAt), true, progress.signal);
-  progress.heartbeat(1, `${batch.rows.toLocaleString("en")} forecasts by version ${batch.version}`);
-  return batch;
+  const batches = await issueAt(parts, target, Math.floor(originAt), true, progress.signal);
+  const rows = batches.reduce((sum, batch) => sum + batch.rows, 0);
+  const versions = [...new Set(batches.map(({ version }) => version))];
+  progress.heartbeat(1, `${rows.toLocaleString("en")} forecasts by version ${versions.join(", ")}`);
+  return batches;
 }
 
 async function issueAt(
@@ -28,13 +34,18 @@ async function issueAt(
   originAt: number,
   current: boolean,
   signal: AbortSignal,
-): Promise<Batch> {
-  const batch = await parts.server.issue(target.name, originAt, { current, signal });
-  const end = originAt + parseDuration(target.horizon);
-  await parts.partitions.mark(parts.city.id, `forecasts[${target.name}]`, originAt, end, "fresh", {
-    batch: batch.batch,
-  });
-  return batch;
+): Promise<Batch[]> {
+  const { city, partitions, risk, server } = parts;
+  const options = { current, signal };
+  const batches =
+    target.kind === "binary"
+      ? await risk!.issue(originAt, options)
+      : [await server.issue(target.name, originAt, options)];
+  for (const { batch, target: name } of batches) {
+    const end = originAt + parseDuration(city.targets[name]!.horizon);
+    await partitions.mark(city.id, `forecasts[${name}]`, originAt, end, "fresh", { batch });
+  }
+  return batches;
 }
 
 /** Issues what the schedule would have issued in a past period; such forecasts enter no live score. */
@@ -64,6 +75,7 @@ export async function outcomes(
   progress: Progress,
   range?: { from: number; to: number },
 ): Promise<{ days: number; rows: number }> {
+  if (target.kind === "binary") return await riskOutcomes(parts, progress, range);
   const { city, lake, partitions } = parts;
   await judge(parts, target);
   const now = parts.clock.now();

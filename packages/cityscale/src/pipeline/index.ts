@@ -10,3 +10,4 @@ export {
   type Partitions,
 } from "./partitions.ts";
 export { type CityParts, lagOf, type Progress } from "./parts.ts";
+export { riskOutcomesDue } from "./risk-outcomes.ts";

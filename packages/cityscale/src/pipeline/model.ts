@@ -1,23 +1,24 @@
 import { mkdirSync } from "node:fs";
 import { CityScaleError, messageOf } from "../core/index.ts";
-import { type NaiveName, naiveNames, type Target } from "../domain/index.ts";
+import { naiveNames, type Target } from "../domain/index.ts";
 import { exportVersion } from "../lake/index.ts";
 import { judgeCandidate, type Verdict } from "../lifecycle/index.ts";
 import {
   championName,
-  type ModelScores,
+  persistenceName,
   type ScoreTable,
   type ServingModel,
+  type StockOutTable,
   trainInProcess,
 } from "../models/index.ts";
-import type { ModelVersion } from "../registry/index.ts";
+import type { ModelVersion, Registry } from "../registry/index.ts";
 import { modelFile } from "../serving/index.ts";
 import { type CityParts, lagOf, type Progress } from "./parts.ts";
 
 export interface TrainReport {
   readonly run: string;
   readonly version: number;
-  readonly scores: ScoreTable;
+  readonly scores: ScoreTable | StockOutTable;
   readonly verdict: Verdict;
   readonly champion: number;
   readonly trainingRows: number;
@@ -69,7 +70,7 @@ export async function train(
     );
     const { candidate } = trained;
     progress.heartbeat(0.96, "registering");
-    await ensureNaive(parts, target, candidate.scores.bestNaive as NaiveName, candidate.scores);
+    await ensureNaive(parts, target, candidate.scores);
     const artifactId = await registry.artifacts.put({ [modelFile]: trained.model });
     const version = await registry.versions.register({
       city: city.id,
@@ -117,7 +118,7 @@ export async function train(
     await registry.runs.fail(run.id, error);
     // Without enough history there is nothing to train, but a naive forecast is better than none.
     if (error instanceof CityScaleError && error.code === "DATA_MISSING")
-      await ensureNaive(parts, target, "median-8-weeks", null);
+      await ensureNaive(parts, target, null);
     parts.log.error(
       { city: city.id, target: target.name, run: run.id, error: messageOf(error) },
       "training failed",
@@ -126,22 +127,19 @@ export async function train(
   }
 }
 
+type NaiveVersion = Pick<Parameters<Registry["versions"]["registerNaive"]>[0], "kind" | "scores">;
+
 /** Version 0, the best naive forecast, is the first champion. */
 async function ensureNaive(
   parts: CityParts,
   target: Target,
-  best: NaiveName,
-  scores: ScoreTable | null,
+  scores: ScoreTable | StockOutTable | null,
 ): Promise<void> {
   const { city, registry } = parts;
   const at = { city: city.id, target: target.name };
-  const kind = naiveNames.includes(best) ? best : "median-8-weeks";
-  const row = scores?.models.find((model) => model.name === kind);
-  await registry.versions.registerNaive({
-    ...at,
-    kind,
-    ...(row ? { scores: row as unknown as Record<string, unknown> } : {}),
-  });
+  const naive =
+    target.kind === "binary" ? persistenceVersion(scores as StockOutTable | null) : bestNaive(scores);
+  await registry.versions.registerNaive({ ...at, ...naive });
   const { champion } = await registry.promotions.aliases(city.id, target.name);
   if (champion === null) {
     await registry.promotions.promote({
@@ -149,9 +147,21 @@ async function ensureNaive(
       version: 0,
       alias: "champion",
       actor: "system",
-      reason: `the best naive forecast (${kind}) is the first champion`,
+      reason: `the best naive forecast (${naive.kind}) is the first champion`,
     });
   }
+}
+
+function bestNaive(scores: ScoreTable | StockOutTable | null): NaiveVersion {
+  const kind = naiveNames.find((name) => name === scores?.bestNaive) ?? "median-8-weeks";
+  const row = scores?.models.find((model) => model.name === kind);
+  return { kind, ...(row ? { scores: row as unknown as Record<string, unknown> } : {}) };
+}
+
+/** Persistence keeps its probabilities by count beside its scores; without any it is the plain rule. */
+function persistenceVersion(scores: StockOutTable | null): NaiveVersion {
+  const row = scores?.models.find((model) => model.name === persistenceName);
+  return { kind: persistenceName, ...(row ? { scores: { ...row, rates: scores!.persistence } } : {}) };
 }
 
 async function servingModel(parts: CityParts, target: Target): Promise<ServingModel | null> {
@@ -172,17 +182,16 @@ async function decide(
   parts: CityParts,
   target: Target,
   version: ModelVersion,
-  scores: ScoreTable,
+  scores: ScoreTable | StockOutTable,
   actor: string,
 ): Promise<Verdict> {
   const { registry, city } = parts;
   const { champion } = await registry.promotions.aliases(city.id, target.name);
-  const trained = scores.models.find((model) => model.name === version.kind);
-  const serving = scores.models.find((model) => champion !== null && model.name === championName(champion));
+  const rival = champion === null ? null : championName(champion);
   const verdict = judgeCandidate(
-    measuredValues(trained, scores),
+    measuredValues(scores, version.kind) ?? {},
     target.gates,
-    serving ? { wape: serving.wape } : null,
+    rival === null ? null : championLoss(scores, rival),
   );
   if (verdict.verdict === "promote") {
     await registry.promotions.promote({
@@ -205,20 +214,28 @@ async function decide(
   return verdict;
 }
 
-/** What gates can name. */
-export function measuredValues(
-  model: ModelScores | undefined,
-  table: Pick<ScoreTable, "gain">,
-): Record<string, number | null> {
-  return {
-    gain: table.gain,
-    wape: model?.wape ?? null,
-    mape: model?.mape ?? null,
-    mase: model?.mase ?? null,
-    rmse: model?.rmse ?? null,
-    rmsle: model?.rmsle ?? null,
-    r2: model?.r2 ?? null,
-    coverage80: model?.coverage80 ?? null,
-    width80: model?.width80 ?? null,
-  };
+/** What gates can name of a model in a table; null where it is not there. */
+function measuredValues(
+  table: ScoreTable | StockOutTable,
+  name: string,
+): Record<string, number | null> | null {
+  const { gain } = table;
+  if ("below" in table) {
+    const onset = table.models.find((model) => model.name === name)?.onset;
+    if (!onset) return null;
+    const { averagePrecision, brier, calibrationError, recall } = onset;
+    return { gain, averagePrecision, brier, calibrationError, recall };
+  }
+  const model = table.models.find((candidate) => candidate.name === name);
+  if (!model) return null;
+  const { wape, mape, mase, rmse, rmsle, r2, coverage80, width80 } = model;
+  return { gain, wape, mape, mase, rmse, rmsle, r2, coverage80, width80 };
+}
+
+/** The serving model's loss on the candidate's test window; null where it was not measured there. */
+function championLoss(table: ScoreTable | StockOutTable, name: string) {
+  const values = measuredValues(table, name);
+  if (!values) return null;
+  const loss = "below" in table ? "brier" : "wape";
+  return { loss, value: values[loss] ?? null };
 }

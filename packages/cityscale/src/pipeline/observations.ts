@@ -104,7 +104,12 @@ export async function ingest(
     "ingested",
   );
   if (failure !== undefined) throw failure;
-  progress.heartbeat(1, `${merge.inserted.toLocaleString("en")} new rows`);
+  // Snapshots go past the merge.
+  const levels = new Set(
+    Object.values(city.measures).flatMap(({ kind, from }) => (kind === "level" ? [from] : [])),
+  );
+  const snapshots = reports.reduce((sum, { source, rows }) => sum + (levels.has(source) ? rows : 0), 0);
+  progress.heartbeat(1, `${(merge.inserted + snapshots).toLocaleString("en")} new rows`);
   return { sources: reports, merge };
 }
 

@@ -2,7 +2,7 @@ import type { AuditLog, Clock, Log, Metrics } from "../core/index.ts";
 import type { City, Source, Target } from "../domain/index.ts";
 import type { Lake } from "../lake/index.ts";
 import type { Registry } from "../registry/index.ts";
-import type { ForecastServer } from "../serving/index.ts";
+import type { ForecastServer, RiskServer } from "../serving/index.ts";
 import type { Partitions } from "./partitions.ts";
 
 /** Everything that the assets of one city are made from. */
@@ -13,6 +13,8 @@ export interface CityParts {
   /** Publication lag of each source, ms. */
   readonly lagMs: ReadonlyMap<string, number>;
   readonly server: ForecastServer;
+  /** Null where no target is binary. */
+  readonly risk: RiskServer | null;
   readonly registry: Registry;
   readonly partitions: Partitions;
   readonly clock: Clock;

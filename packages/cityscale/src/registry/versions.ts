@@ -35,7 +35,7 @@ export interface Versions {
   registerNaive(model: {
     city: string;
     target: string;
-    kind: NaiveName;
+    kind: NaiveName | "persistence";
     scores?: Record<string, unknown>;
   }): Promise<ModelVersion>;
   /** Throws MODEL_UNKNOWN. */

@@ -7,10 +7,12 @@ import type { ModelVersion, Registry } from "../registry/index.ts";
 export const modelFile = "model.bin";
 
 /** A version ready to forecast: a fitted model, or the name of a naive forecast. */
-export interface Champion {
+export interface Champion<Model = DirectForecaster> {
   readonly version: ModelVersion;
-  readonly model: DirectForecaster | null;
-  /** The naive forecast that stands beside the model, and in for it when it cannot be used. */
+  readonly model: Model | null;
+  /** Version 0, which stands beside the model and in for it. */
+  readonly zero: ModelVersion;
+  /** The naive forecast of a quantity that version 0 is. */
   readonly naive: NaiveName;
   /** Why a naive forecast stands in for the champion; null when the champion itself forecasts. */
   readonly fallback: string | null;
@@ -18,13 +20,20 @@ export interface Champion {
 
 const naiveOf = (kind: string): NaiveName => naiveNames.find((name) => name === kind) ?? "median-8-weeks";
 
-/** Loads champions, and keeps each loaded model until another one takes its place. */
-export function createChampions(parts: { registry: Registry; city: string; log: Log }) {
+/** Loads champions of quantities, and keeps each loaded model until another one takes its place. */
+export const createChampions = (parts: { registry: Registry; city: string; log: Log }) =>
+  loadChampions(parts, loadForecaster);
+
+/** Champions of any kind of model. */
+export function loadChampions<Model>(
+  parts: { registry: Registry; city: string; log: Log },
+  load: (bytes: Uint8Array) => Model,
+) {
   const { registry, city, log } = parts;
-  const cache = new Map<string, Champion>();
+  const cache = new Map<string, Champion<Model>>();
   return {
     /** The champion; version 0 stands in, with the reason, where a model cannot be used with this view. */
-    async get(target: string, viewId: string): Promise<Champion> {
+    async get(target: string, viewId: string): Promise<Champion<Model>> {
       const { champion } = await registry.promotions.aliases(city, target);
       if (champion === null) throw new CityScaleError("NOT_READY", `${city}/${target} has no champion yet`);
       const key = `${target}/${champion}/${viewId}`;
@@ -32,7 +41,7 @@ export function createChampions(parts: { registry: Registry; city: string; log: 
       if (cached) return cached;
       const zero = await registry.versions.get(city, target, 0);
       const version = champion === 0 ? zero : await registry.versions.get(city, target, champion);
-      let loaded: Champion = { version, model: null, naive: naiveOf(zero.kind), fallback: null };
+      let loaded: Champion<Model> = { version, model: null, zero, naive: naiveOf(zero.kind), fallback: null };
       if (version.artifactId !== null) {
         try {
           if (version.viewId !== viewId) {
@@ -43,7 +52,7 @@ export function createChampions(parts: { registry: Registry; city: string; log: 
           }
           loaded = {
             ...loaded,
-            model: loadForecaster(await registry.artifacts.get(version.artifactId, modelFile)),
+            model: load(await registry.artifacts.get(version.artifactId, modelFile)),
           };
         } catch (error) {
           log.error(

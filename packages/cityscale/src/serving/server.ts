@@ -110,7 +110,14 @@ export class ForecastServer {
     return target;
   }
 
+  /** Throws REQUEST_INVALID for a binary target. */
   view(target: Target): FeatureView {
+    if (target.kind === "binary") {
+      throw new CityScaleError(
+        "REQUEST_INVALID",
+        `${target.name} is a binary target; its probabilities are at /v1/cities/${this.#city.id}/risk`,
+      );
+    }
     let view = this.#views.get(target.name);
     if (!view) {
       view = createView(this.#city, target, this.#lagMs(target));

@@ -70,23 +70,28 @@ export async function storeBatch(lake: Lake, batch: Batch, rows: ForecastRows): 
          e, t, lead, ${["point", "low", "median", "high", "naive"].map(number).join(", ")}
        FROM forecast_page WHERE isfinite(point)`,
     );
-    await connection.run("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [
-      batch.batch,
-      batch.target,
-      BigInt(Math.round(batch.originAt)),
-      BigInt(Math.round(batch.issuedAt)),
-      batch.version,
-      batch.rows,
-      batch.entities,
-      batch.weather,
-      batch.weatherIssuedAt === null ? null : BigInt(Math.round(batch.weatherIssuedAt)),
-      BigInt(Math.round(batch.countsAgeMs)),
-      batch.fellBack,
-      JSON.stringify(batch.notes),
-      batch.tookMs,
-    ]);
+    await insertBatch(connection, batch);
     return true;
   });
+}
+
+/** Writes the heartbeat; call within a transaction that writes the forecasts. */
+export async function insertBatch(connection: Connection, batch: Batch): Promise<void> {
+  await connection.run("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [
+    batch.batch,
+    batch.target,
+    BigInt(Math.round(batch.originAt)),
+    BigInt(Math.round(batch.issuedAt)),
+    batch.version,
+    batch.rows,
+    batch.entities,
+    batch.weather,
+    batch.weatherIssuedAt === null ? null : BigInt(Math.round(batch.weatherIssuedAt)),
+    BigInt(Math.round(batch.countsAgeMs)),
+    batch.fellBack,
+    JSON.stringify(batch.notes),
+    batch.tookMs,
+  ]);
 }
 
 /** Newest batches first. */

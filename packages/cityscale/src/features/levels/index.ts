@@ -16,3 +16,5 @@ export {
 } from "./levels.ts";
 export { distanceKm } from "./neighbours.ts";
 export type { Outcomes } from "./outcomes.ts";
+export { profilesOfLake } from "./profiles.ts";
+export { LevelWindow } from "./window.ts";

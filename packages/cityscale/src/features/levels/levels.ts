@@ -48,14 +48,21 @@ const maxReportAgeMinutes = 600;
 /**
  * Reads snapshots into matrices, a week at a time. A snapshot that became known after a later one is left out: what
  * is known at an instant is then always a first part of the rows. Without snapshots T is 0.
+ *
+ * @param known the matrices' stations, among them all that the range holds; those that it holds when left out
  */
-export async function readLevels(connection: Connection, range: LevelRange = {}): Promise<Levels> {
+export async function readLevels(
+  connection: Connection,
+  range: LevelRange = {},
+  known?: readonly Station[],
+): Promise<Levels> {
   const inRange = `"at" >= ${Math.ceil(range.from ?? -8.64e15)} AND known_at <= ${Math.floor(range.knownBy ?? 8.64e15)}`;
   const taken = await connection.numbers(
     `SELECT "at", min(known_at) AS known FROM snapshots WHERE ${inRange} GROUP BY "at" ORDER BY "at"`,
   );
   const { at, knownAt } = inOrder(taken["at"]!, taken["known"]!);
-  const stations = await readStations(connection, inRange);
+  const stations =
+    known ?? (await readStations(connection, `e IN (SELECT DISTINCT e FROM snapshots WHERE ${inRange})`));
   const [rows, width] = [at.length, stations.length];
   const matrix = () => new Int16Array(rows * width).fill(-1);
   const [bikes, ebikes, docks, bikesDisabled, reportAge] = [matrix(), matrix(), matrix(), matrix(), matrix()];
@@ -123,17 +130,15 @@ function inOrder(at: Float64Array, knownAt: Float64Array): { at: Float64Array; k
   return { at: kept(at), knownAt: kept(knownAt) };
 }
 
-async function readStations(connection: Connection, inRange: string): Promise<Station[]> {
+/** Stations in the order of their numbers: every entity, unless `where` says which. */
+export async function readStations(connection: Connection, where = "true"): Promise<Station[]> {
   const rows = await connection.rows<{
     e: number;
     entity: string;
     lat: number | null;
     lon: number | null;
     attributes: string | null;
-  }>(
-    `SELECT e, entity, lat, lon, attributes FROM entities
-     WHERE e IN (SELECT DISTINCT e FROM snapshots WHERE ${inRange}) ORDER BY e`,
-  );
+  }>(`SELECT e, entity, lat, lon, attributes FROM entities WHERE ${where} ORDER BY e`);
   const changes = await connection.rows<{ e: number; at: number; old: string; new: string }>(
     `SELECT e, changed_at AS "at", old_value AS old, new_value AS "new" FROM entity_changes
      WHERE field = 'attributes' ORDER BY changed_at`,

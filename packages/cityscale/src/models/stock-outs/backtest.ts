@@ -9,7 +9,10 @@ import {
   readLevels,
 } from "../../features/index.ts";
 import type { Connection } from "../../lake/index.ts";
-import { type BinaryReport, scoreBinary } from "./scores.ts";
+import { judgeModel, judgePersistence } from "./judge.ts";
+import { type KnownRows, knownRows } from "./known-rows.ts";
+import { persistenceRisk } from "./persistence.ts";
+import type { BinaryReport } from "./scores.ts";
 import { levelTargetOf } from "./target.ts";
 import { fitStockOuts, matrixOf } from "./train.ts";
 
@@ -78,7 +81,7 @@ const dayMs = 86_400_000;
  * Newest part of the training window that calibration and thresholds are chosen on: at most 28 days, or half of it. A
  * week or two have one sort of weather.
  */
-const calibrationMs = 28 * dayMs;
+export const calibrationMs = 28 * dayMs;
 
 /** Origins whose features are held at once. */
 const chunk = 48;
@@ -134,20 +137,12 @@ export async function backtestStockOuts(
   const known = knownRows(forecasts, scored, asked.below);
   const { thresholds } = model;
   const models = [
-    scoreBinary(known.label, known.onset, {
-      name: "persistence",
-      kind: "naive",
-      ranking: known.count.map((count) => -count),
-      probability: known.count.map((count) => (count < asked.below ? 1 : 0)),
-      threshold: { all: 1 - asked.below, onset: 1 - asked.below },
-    }),
-    scoreBinary(known.label, known.onset, {
-      name: "trees",
-      kind: "trained",
-      ranking: known.probability,
-      probability: known.probability,
-      threshold: thresholds && { all: thresholds.f1, onset: thresholds.f1 },
-    }),
+    judgePersistence(
+      known,
+      known.count.map((now) => persistenceRisk(null, now, asked.below)),
+      asked.below,
+    ),
+    judgeModel(known, known.probability, { name: "trees", thresholds }),
   ];
   return {
     city: city.id,
@@ -237,43 +232,6 @@ export async function forecastStockOuts(
     await new Promise((resolve) => setImmediate(resolve));
   }
   return { history, target, origins, probability, count, lowest: history.outcomes(target, origins).lowest };
-}
-
-interface KnownRows {
-  readonly label: Uint8Array;
-  readonly onset: Uint8Array;
-  readonly count: Float32Array;
-  readonly probability: Float32Array;
-  readonly stations: number;
-  /** Rows left out: no count at the origin, and an outcome that is not known. */
-  readonly uncounted: number;
-  readonly unknown: number;
-}
-
-function knownRows(forecasts: StockOutForecasts, scored: Uint8Array, below: number): KnownRows {
-  const { probability, count, lowest } = forecasts;
-  const width = scored.length;
-  const keep = new Int32Array(count.length);
-  const seen = new Uint8Array(width);
-  let [n, uncounted, unknown] = [0, 0, 0];
-  for (let i = 0; i < count.length; i++) {
-    if (scored[i % width] === 0) continue;
-    if (count[i]! < 0) uncounted++;
-    else if (lowest[i]! < 0) unknown++;
-    else {
-      keep[n++] = i;
-      seen[i % width] = 1;
-    }
-  }
-  const rows = keep.subarray(0, n);
-  return {
-    label: Uint8Array.from(rows, (i) => (lowest[i]! < below ? 1 : 0)),
-    onset: Uint8Array.from(rows, (i) => (count[i]! >= below ? 1 : 0)),
-    count: Float32Array.from(rows, (i) => count[i]!),
-    probability: Float32Array.from(rows, (i) => probability[i]!),
-    stations: seen.reduce((sum, flag) => sum + flag, 0),
-    ...{ uncounted, unknown },
-  };
 }
 
 /** Share of the onset rows at or above a threshold. */

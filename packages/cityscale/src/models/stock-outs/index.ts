@@ -5,6 +5,8 @@ export {
   type StockOutBacktestOptions,
   type StockOutForecasts,
 } from "./backtest.ts";
+export { type StockOutCandidate, type StockOutTable, trainStockOutCandidate } from "./candidate.ts";
+export { gainOf, type JudgedRows, judgeModel, judgePersistence, persistenceName } from "./judge.ts";
 export {
   expectedShortfall,
   type MoveOptions,
@@ -14,7 +16,9 @@ export {
   suggestMoves,
 } from "./moves.ts";
 export { outlooksOf } from "./outlooks.ts";
+export { forecastPersistence, persistenceRisk } from "./persistence.ts";
 export { type SampledRows, type SampleOptions, sampleRows } from "./sample.ts";
 export type { BinaryReport, BinaryScores } from "./scores.ts";
 export { levelTargetOf } from "./target.ts";
 export { alarmRate, fitStockOuts, matrixOf, type StockOutTraining, stockOutTrees } from "./train.ts";
+export { type StockOutView, stockOutView } from "./view.ts";

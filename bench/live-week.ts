@@ -1,0 +1,170 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { BinaryForecaster } from "@cityscale/forecast";
+import { App, enqueueAsset } from "../packages/cityscale/src/app/index.ts";
+import { createLog, createManualClock, readConfig } from "../packages/cityscale/src/core/index.ts";
+import { LevelHistory, publicHolidays, readLevels } from "../packages/cityscale/src/features/index.ts";
+import { forecastStockOuts, levelTargetOf } from "../packages/cityscale/src/models/index.ts";
+import { RiskOutcomes } from "../packages/cityscale/src/monitoring/index.ts";
+import type { Batch } from "../packages/cityscale/src/serving/index.ts";
+import { data, threads } from "./forecast/city.ts";
+
+/**
+ * Bay Wheels' recordings through the live loop on a virtual clock: every ten minutes the feeds are polled over real
+ * sockets and all binary targets are forecast; outcomes are scored as they come in. Then the forecasts of each target
+ * are made again as a backtest makes them, from the lake's whole history, and compared. Ends with 1 where a limit is
+ * missed.
+ *
+ *   npm run -s bench:live-week -- --from 2023-04-05T12:00:00Z --days 7
+ */
+const limits = { batchMs: 1000, growthMb: 150 };
+const { values } = parseArgs({
+  options: {
+    // An instant.
+    from: { type: "string", default: "2023-04-05T12:00:00Z" },
+    days: { type: "string", default: "7" },
+    // Folder that keeps lake and models: a second run with it does not read and train again.
+    home: { type: "string" },
+    naive: { type: "boolean", default: false },
+  },
+});
+const minute = 60_000;
+const days = Number(values.days);
+const home = values.home ?? (await mkdtemp(join(tmpdir(), "cityscale-week-")));
+const start = Date.parse(values.from);
+const clock = createManualClock(start);
+const config = readConfig({
+  env: {},
+  overrides: { home, cities: ["bay-wheels"], threads, logLevel: "error" },
+});
+const app = await App.open({ config, clock, log: createLog("error"), recordings: data });
+const seconds = (since: number) => (performance.now() - since) / 1000;
+const line = (name: string, value: number | string, note = "") =>
+  console.log(
+    `${name.padEnd(44)} ${(typeof value === "number" ? String(Number(value.toPrecision(4))) : value).padStart(12)}  ${note}`,
+  );
+let missed = 0;
+const limited = (name: string, value: number, limit: number, unit: string) => {
+  if (!(value <= limit)) missed++;
+  line(name, value, `${unit}, limit ${limit}: ${value <= limit ? "ok" : "MISSED"}`);
+};
+
+const broken = Promise.withResolvers<never>();
+broken.promise.catch(() => undefined);
+
+async function make(asset: string, more: object = {}): Promise<unknown> {
+  const job = await enqueueAsset(app, asset, { city: "bay-wheels", actor: "bench", ...more });
+  const done = await Promise.race([app.jobs.finished(job.id), broken.promise]);
+  if (done.state !== "succeeded") throw new Error(`${asset}: ${done.error?.message}`);
+  return done.result;
+}
+
+try {
+  const { city, lake, server } = app.city("bay-wheels");
+  const targets = Object.values(city.targets);
+  await app.start();
+  // The clock stands: what waits for its next attempt would wait for ever.
+  app.jobs.on("retrying", ({ kind, error }) => broken.reject(new Error(`${kind}: ${error?.message}`)));
+  let began = performance.now();
+  if (values.naive) {
+    await make("observations");
+    for (const target of targets) {
+      const at = { city: city.id, target: target.name };
+      await app.registry.versions.registerNaive({ ...at, kind: "persistence" });
+      await app.registry.promotions.promote({
+        ...{ ...at, version: 0, alias: "champion", actor: "bench" },
+        reason: "nothing is trained",
+      });
+    }
+  } else await app.runFirstLoop({ train: false, patient: true });
+  line("first loop: history, six trainings", seconds(began), "s");
+  const champions = await Promise.all(
+    targets.map(async ({ name }) => (await app.registry.promotions.aliases(city.id, name)).champion),
+  );
+  line("champions", champions.join(" "));
+
+  const ticks = days * 144;
+  const took: number[] = [];
+  const memory: number[] = [];
+  let heartbeats = 0;
+  let late = 0;
+  began = performance.now();
+  for (let i = 0; i < ticks; i++) {
+    clock.advance(10 * minute);
+    const scheduledAt = clock.now();
+    await make("observations");
+    const asked = performance.now();
+    const batches = (await make("forecasts", { scheduledAt })) as Batch[];
+    took.push(performance.now() - asked);
+    heartbeats += batches.length;
+    late += batches.filter(({ notes }) => notes.some((note) => note.startsWith("late"))).length;
+    if ((i + 1) % 144 === 0) {
+      globalThis.gc?.();
+      memory.push(process.memoryUsage().rss / 1_048_576);
+      console.error(`day ${(i + 1) / 144}: ${seconds(began).toFixed(0)} s, ${memory.at(-1)!.toFixed(0)} MB`);
+    }
+  }
+  line("through the loop", seconds(began), `s for ${ticks} origins`);
+  for (let i = 0; i < 18; i++) {
+    clock.advance(10 * minute);
+    await make("observations");
+  }
+  took.sort((a, b) => a - b);
+  limited("heartbeats missing", ticks * targets.length - heartbeats, 0, "");
+  limited("batches late", late, 0, "");
+  line("batch, median", took[took.length >> 1]!, "ms");
+  line("batch, slowest (with the week's profiles)", took.at(-1)!, "ms");
+  limited("batch, 99th percentile", took[Math.floor(took.length * 0.99) - 1]!, limits.batchMs, "ms");
+  limited("memory, last day less first", memory.at(-1)! - memory[0]!, limits.growthMb, "MB");
+
+  await lake.read(async (connection) => {
+    const outcomes = await RiskOutcomes.read(connection, city, {
+      ...{ from: start, until: clock.now(), now: clock.now() },
+    });
+    const history = new LevelHistory(
+      await readLevels(connection),
+      city.timeZone,
+      await publicHolidays(connection),
+    );
+    for (const [i, target] of targets.entries()) {
+      const version = await app.registry.versions.get(city.id, target.name, champions[i]!);
+      if (version.artifactId === null) continue;
+      const model = BinaryForecaster.fromBytes(
+        await app.registry.artifacts.get(version.artifactId, "model.bin"),
+      );
+      const batches = await server.batches(target.name, ticks);
+      const origins = Float64Array.from(batches, ({ originAt }) => originAt).sort();
+      const backtest = await forecastStockOuts(history, levelTargetOf(target), model, origins);
+      const rows = await connection.numbers(
+        `SELECT origin_at, e, probability FROM risk_forecasts WHERE target = '${target.name}' AND origin_at >= ${origins[0]}`,
+      );
+      const live = new Map(
+        Array.from(rows["e"]!, (e, k) => [`${rows["origin_at"]![k]} ${e}`, rows["probability"]![k]!]),
+      );
+      const { stations } = history.levels;
+      let different = 0;
+      for (let k = 0; k < backtest.probability.length; k++) {
+        const key = `${origins[Math.floor(k / stations.length)]} ${stations[k % stations.length]!.e}`;
+        const p = live.get(key) ?? Number.NaN;
+        if (!Object.is(p, backtest.probability[k]!)) different++;
+      }
+      limited(`${target.name}: rows unlike the backtest's`, different, 0, `of ${live.size}`);
+      const alarmsOf = async () => null;
+      for (const judged of await outcomes.judge(target, origins[0]!, clock.now(), alarmsOf)) {
+        const { forecast, persistence } = judged;
+        line(
+          `${target.name}: average precision on onsets`,
+          forecast.onset.averagePrecision ?? Number.NaN,
+          `persistence ${persistence.onset.averagePrecision?.toPrecision(3)}; Brier ${forecast.onset.brier?.toPrecision(4)} against ${persistence.onset.brier?.toPrecision(4)}; calibration error ${forecast.onset.calibrationError?.toPrecision(3)}; ${forecast.onset.rows} rows`,
+        );
+      }
+    }
+  });
+  line("memory at the end", process.resourceUsage().maxRSS / 1024, "MB at most");
+} finally {
+  await app.stop();
+  if (values.home === undefined) await rm(home, { recursive: true, force: true });
+}
+process.exitCode = missed === 0 ? 0 : 1;

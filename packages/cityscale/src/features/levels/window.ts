@@ -1,0 +1,112 @@
+import type { Connection } from "../../lake/index.ts";
+import { type Levels, readLevels, readStations, type Station } from "./levels.ts";
+
+/** Matrices of `Levels` with one element for each snapshot and station. */
+const matrices = ["bikes", "ebikes", "docks", "bikesDisabled", "reportAge", "service"] as const;
+
+/** Rows that memory is asked for at once, beyond those that are there. */
+const slackRows = 512;
+
+interface Buffers extends Pick<Levels, "at" | "knownAt" | (typeof matrices)[number]> {}
+
+/**
+ * The newest snapshots of all stations, held in memory between batches and extended by what has become known since;
+ * those that nothing looks at any more are dropped. Equal to `readLevels` of the same range.
+ */
+export class LevelWindow {
+  readonly #memoryMs: number;
+  #stations: readonly Station[] = [];
+  #buffers: Buffers = buffersOf(0, 0);
+  #from = 0;
+  #until = 0;
+  #openedAt = Number.POSITIVE_INFINITY;
+
+  /** @param memoryMs how far back snapshots are kept at least, ms */
+  constructor(memoryMs: number) {
+    this.#memoryMs = memoryMs;
+  }
+
+  /** Reads what has become known since the last time, up to an instant (ms UTC). */
+  async extend(connection: Connection, knownBy: number): Promise<void> {
+    const stations = await readStations(connection);
+    const from = knownBy - this.#memoryMs;
+    const isSame =
+      stations.length === this.#stations.length &&
+      stations.every(({ entity }, s) => entity === this.#stations[s]!.entity);
+    // A past origin wants older snapshots than are held.
+    if (!isSame || from < this.#openedAt) return await this.#open(connection, stations, from, knownBy);
+    this.#stations = stations;
+    const { at, knownAt } = this.levels;
+    const last = at.at(-1);
+    const more = await readLevels(
+      connection,
+      { from: last === undefined ? from : last + 1, knownBy },
+      stations,
+    );
+    // What was known before an older snapshot puts that one out.
+    const lastKnown = knownAt.at(-1);
+    if (lastKnown !== undefined && more.knownAt.length > 0 && more.knownAt[0]! < lastKnown)
+      return await this.#open(connection, stations, from, knownBy);
+    this.#append(more, from);
+  }
+
+  /** What is held; not to be kept beyond the next `extend`. */
+  get levels(): Levels {
+    const [from, until, width] = [this.#from, this.#until, this.#stations.length];
+    const { at, knownAt } = this.#buffers;
+    const matrix = <Name extends (typeof matrices)[number]>(name: Name) =>
+      this.#buffers[name].subarray(from * width, until * width) as Levels[Name];
+    return {
+      stations: this.#stations,
+      at: at.subarray(from, until),
+      knownAt: knownAt.subarray(from, until),
+      bikes: matrix("bikes"),
+      ebikes: matrix("ebikes"),
+      docks: matrix("docks"),
+      bikesDisabled: matrix("bikesDisabled"),
+      reportAge: matrix("reportAge"),
+      service: matrix("service"),
+      late: 0,
+    };
+  }
+
+  async #open(connection: Connection, stations: readonly Station[], from: number, knownBy: number) {
+    const levels = await readLevels(connection, { from, knownBy }, stations);
+    this.#stations = stations;
+    this.#buffers = levels;
+    this.#openedAt = from;
+    [this.#from, this.#until] = [0, levels.at.length];
+  }
+
+  #append(more: Levels, keepFrom: number): void {
+    const width = this.#stations.length;
+    const rows = more.at.length;
+    this.#openedAt = keepFrom;
+    while (this.#from < this.#until && this.#buffers.at[this.#from]! < keepFrom) this.#from++;
+    if (rows === 0) return;
+    if (this.#until + rows > this.#buffers.at.length) {
+      const held = this.levels;
+      this.#buffers = buffersOf(held.at.length + rows + slackRows, width);
+      [this.#from, this.#until] = [0, 0];
+      this.#put(held);
+    }
+    this.#put(more);
+  }
+
+  #put(levels: Levels): void {
+    const [row, width] = [this.#until, this.#stations.length];
+    this.#buffers.at.set(levels.at, row);
+    this.#buffers.knownAt.set(levels.knownAt, row);
+    for (const name of matrices) this.#buffers[name].set(levels[name], row * width);
+    this.#until += levels.at.length;
+  }
+}
+
+function buffersOf(rows: number, width: number): Buffers {
+  const matrix = () => new Int16Array(rows * width);
+  return {
+    ...{ at: new Float64Array(rows), knownAt: new Float64Array(rows) },
+    ...{ bikes: matrix(), ebikes: matrix(), docks: matrix(), bikesDisabled: matrix(), reportAge: matrix() },
+    service: new Uint8Array(rows * width),
+  };
+}

@@ -1,0 +1,165 @@
+import { BinaryForecaster } from "@cityscale/forecast";
+import { CityScaleError } from "../../core/index.ts";
+import { parseDuration } from "../../domain/index.ts";
+import {
+  LevelHistory,
+  type LevelTarget,
+  profileDays,
+  publicHolidays,
+  readLevels,
+} from "../../features/index.ts";
+import type { Connection } from "../../lake/index.ts";
+import { type Candidate, type CandidateOptions, championName } from "../candidate.ts";
+import { calibrationMs, forecastStockOuts } from "./backtest.ts";
+import { gainOf, judgeModel, judgePersistence, persistenceName } from "./judge.ts";
+import { knownRows } from "./known-rows.ts";
+import { fitPersistence, persistenceRisk } from "./persistence.ts";
+import type { BinaryReport } from "./scores.ts";
+import { levelTargetOf } from "./target.ts";
+import { fitStockOuts } from "./train.ts";
+import { stockOutView } from "./view.ts";
+
+/** A table of scores on the same rows, persistence among them. */
+export interface StockOutTable {
+  /** A count under it is a stock-out. */
+  readonly below: number;
+  readonly rows: number;
+  readonly entities: number;
+  readonly models: readonly BinaryReport[];
+  readonly bestNaive: typeof persistenceName;
+  /** 1 - Brier score / that of persistence, on onset rows; null where either is missing. */
+  readonly gain: number | null;
+  /** Thresholds on the trained probability, chosen before the window. */
+  readonly alarms: { readonly budget: number; readonly f1: number } | null;
+  /** Persistence as a probability: by count now, from 0 on. */
+  readonly persistence: readonly number[];
+  readonly weather: "none";
+  readonly notes: readonly string[];
+}
+
+/** A fitted model of a binary target, and how it did on the test window that it never saw. */
+export interface StockOutCandidate extends Omit<Candidate, "kind" | "scores"> {
+  readonly kind: "trees";
+  readonly scores: StockOutTable;
+}
+
+const dayMs = 86_400_000;
+
+/** Rows are learned from over so long a time before the test window. */
+const learnMs = 60 * dayMs;
+
+/** Origins of the test window that are forecast, and those that persistence is fitted on. */
+const testOrigins = 1000;
+const persistenceOrigins = 1000;
+
+/**
+ * Trains on the two months before the test window and judges on it, on the lake's tables behind `connection`.
+ * What was judged is what will serve. Throws DATA_MISSING when there is too little history.
+ */
+export async function trainStockOutCandidate(
+  connection: Connection,
+  options: CandidateOptions,
+): Promise<{ candidate: StockOutCandidate; model: BinaryForecaster }> {
+  const { city, target, knownAt, signal, champion } = options;
+  const progress = options.onProgress ?? (() => undefined);
+  const asked = levelTargetOf(target);
+  const view = stockOutView(asked);
+  const testMs = parseDuration(target.training.testWindow);
+  progress("reading snapshots", 0);
+  let began = performance.now();
+  const seconds = () => {
+    const took = (performance.now() - began) / 1000;
+    began = performance.now();
+    return Number(took.toFixed(2));
+  };
+  const longest = profileDays[2] * dayMs;
+  const levels = await readLevels(connection, {
+    from: knownAt - testMs - learnMs - longest - 8 * dayMs,
+    knownBy: knownAt,
+  });
+  const end = levels.knownAt.at(-1);
+  if (end === undefined)
+    throw new CityScaleError("DATA_MISSING", `there are no snapshots for ${target.name} yet`);
+  const testFrom = end - testMs;
+  const learnFrom = Math.max(levels.knownAt[0]!, testFrom - learnMs);
+  const history = new LevelHistory(levels, city.timeZone, await publicHolidays(connection));
+  const test = thinned(levels.knownAt, testFrom, end, testOrigins);
+  const read = seconds();
+  const { model, rows: trainingRows } = await fitStockOuts(history, asked, {
+    ...{ from: learnFrom, until: testFrom, threads: options.threads, seed: target.training.seed },
+    calibrateFrom: testFrom - Math.min(calibrationMs, (testFrom - learnFrom) / 2),
+    ...(signal ? { signal } : {}),
+    onProgress: (message, share) => progress(message, 0.1 + 0.6 * share),
+  });
+  const fit = seconds();
+  progress("judging on the test window", 0.7);
+  const rates = persistenceRates(history, asked, learnFrom, testFrom);
+  const scored = new Uint8Array(levels.stations.length).fill(1);
+  const forecasts = await forecastStockOuts(history, asked, model, test, (share) =>
+    progress("judging on the test window", 0.7 + 0.2 * share),
+  );
+  const known = knownRows(forecasts, scored, asked.below);
+  const naive = known.count.map((now) => persistenceRisk(rates, now, asked.below));
+  const persistence = judgePersistence(known, naive, asked.below);
+  const trained = judgeModel(known, known.probability, { name: "trees", thresholds: model.thresholds });
+  const models = [persistence, trained];
+  if (champion?.viewId === view.id) {
+    const rival = BinaryForecaster.fromBytes(champion.bytes);
+    const { probability } = knownRows(
+      await forecastStockOuts(history, asked, rival, test),
+      scored,
+      asked.below,
+    );
+    models.push(
+      judgeModel(known, probability, { name: championName(champion.version), thresholds: rival.thresholds }),
+    );
+  }
+  progress("done", 1);
+  const notes: string[] = [];
+  if (known.uncounted > 0) notes.push(`${known.uncounted} rows are of stations out of service or not there`);
+  if (known.unknown > 0)
+    notes.push(`${known.unknown} rows cannot be scored: the station was not observed throughout`);
+  return {
+    model,
+    candidate: {
+      kind: "trees",
+      viewId: view.id,
+      columns: view.columns,
+      categorical: [],
+      scores: {
+        below: asked.below,
+        rows: known.label.length,
+        entities: known.stations,
+        models,
+        bestNaive: persistenceName,
+        gain: gainOf(trained, persistence),
+        alarms: model.thresholds,
+        persistence: rates,
+        weather: "none",
+        notes,
+      },
+      test: { from: test[0]!, to: test.at(-1)!, origins: test.length },
+      trainingRows,
+      trainingOrigins: levels.knownAt.filter((at) => at >= learnFrom && at < testFrom).length,
+      seconds: { features: read, fit, evaluation: seconds() },
+    },
+  };
+}
+
+/** At most so many of the instants in [from, until), evenly. */
+function thinned(instants: Float64Array, from: number, until: number, most: number): Float64Array {
+  const all = instants.filter((at) => at >= from && at < until);
+  const stride = Math.max(1, Math.ceil(all.length / most));
+  return all.filter((_, i) => i % stride === 0);
+}
+
+/** From the training window alone: outcomes that the test window shows stay out. */
+function persistenceRates(history: LevelHistory, target: LevelTarget, from: number, until: number): number[] {
+  const { knownAt } = history.levels;
+  const origins = thinned(knownAt, from, until - target.horizonMs, persistenceOrigins);
+  return fitPersistence(
+    history.counts(target.measure, origins),
+    history.outcomes(target, origins).lowest,
+    target.below,
+  );
+}

@@ -1,0 +1,20 @@
+import { createHash } from "node:crypto";
+import { type LevelTarget, levelColumns, profileDays } from "../../features/index.ts";
+
+/** Counts up when the columns mean something else under the same names. */
+const definition = 1;
+
+/** The features of a binary target, as a model version pins them; `id` hashes all that gives them meaning. */
+export interface StockOutView {
+  readonly id: string;
+  readonly columns: readonly string[];
+}
+
+export function stockOutView(target: LevelTarget): StockOutView {
+  const view = { columns: levelColumns };
+  const id = createHash("sha256")
+    .update(JSON.stringify({ definition, target, profileDays, ...view }))
+    .digest("hex")
+    .slice(0, 16);
+  return { id, ...view };
+}

@@ -1,0 +1,78 @@
+import { binaryTargets, localDay, startOfLocalDay } from "../domain/index.ts";
+import { literal } from "../lake/index.ts";
+import { type AlarmsOf, riskScores, riskSettleMs, risksScoredAt, scoreRisks } from "../monitoring/index.ts";
+import type { AssetName } from "./partitions.ts";
+import type { CityParts, Progress } from "./parts.ts";
+
+/** Scores of a day are brought up to date so often; snapshots come every few minutes. */
+const everyMs = 3_600_000;
+
+const assetOf = (target: string): AssetName => `outcomes[${target}]`;
+
+/** Whether so long has passed since live scores were written that it is worth doing again. */
+export async function riskOutcomesDue({ lake, clock }: Pick<CityParts, "lake" | "clock">): Promise<boolean> {
+  const scoredAt = await lake.read(risksScoredAt);
+  return scoredAt === null || clock.now() - scoredAt >= everyMs;
+}
+
+/**
+ * Joins what came true to the forecasts of all binary targets: scores the newest 24 hours, and every local day of
+ * origins that is not settled yet.
+ */
+export async function riskOutcomes(
+  parts: CityParts,
+  progress: Progress,
+  range?: { from: number; to: number },
+): Promise<{ days: number; rows: number }> {
+  const { city, lake, partitions, registry } = parts;
+  const { timeZone } = city;
+  const now = parts.clock.now();
+  const targets = binaryTargets(city);
+  const leader = targets[0]!;
+  const origins = await lake.read((connection) =>
+    connection.numbers(
+      `SELECT DISTINCT origin_at AS "at" FROM batches WHERE target = ${literal(leader.name)} AND origin_at <= ${Math.floor(now)} ORDER BY "at"`,
+    ),
+  );
+  const settled = new Set(
+    (
+      await partitions.list({
+        city: city.id,
+        asset: assetOf(leader.name),
+        state: "fresh",
+        limit: 100_000,
+      })
+    ).map((part) => part.start),
+  );
+  const days = [...new Set(Array.from(origins["at"]!, (at) => localDay(timeZone, at)))].filter((day) => {
+    const [start, end] = [startOfLocalDay(timeZone, day), startOfLocalDay(timeZone, day + 1)];
+    return range ? end > range.from && start < range.to : !settled.has(start);
+  });
+  const alarmsOf: AlarmsOf = async (target, version) => {
+    const { scores } = await registry.versions.get(city.id, target.name, version);
+    return (scores["alarms"] as Awaited<ReturnType<AlarmsOf>> | undefined) ?? null;
+  };
+  const rows = await scoreRisks(lake, city, { days, now, alarmsOf });
+  for (const day of days) {
+    const [start, end] = [startOfLocalDay(timeZone, day), startOfLocalDay(timeZone, day + 1)];
+    const state = end + riskSettleMs <= now ? "fresh" : "stale";
+    for (const { name } of targets) await partitions.mark(city.id, assetOf(name), start, end, state);
+  }
+  await exportScores(parts);
+  progress.heartbeat(1, `${days.length} days scored`);
+  return { days: days.length, rows };
+}
+
+/** The champion's Brier score and average precision on onsets of the newest 24 hours, as metrics. */
+async function exportScores({ city, lake, metrics }: CityParts): Promise<void> {
+  for (const { name: target } of binaryTargets(city)) {
+    const newest = await lake.read((connection) => riskScores(connection, target, 4));
+    for (const { period, on, judged, scores } of newest) {
+      if (period !== "24h" || on !== "onset") continue;
+      const gauge = judged === "forecast" ? metrics.liveScore : metrics.naiveLiveScore;
+      if (scores.brier !== null) gauge.set({ city: city.id, target, score: "brier" }, scores.brier);
+      if (scores.averagePrecision !== null)
+        gauge.set({ city: city.id, target, score: "averagePrecision" }, scores.averagePrecision);
+    }
+  }
+}

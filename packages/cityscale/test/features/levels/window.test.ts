@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import {
+  featureMemoryMs,
+  LevelHistory,
+  type LevelTarget,
+  LevelWindow,
+  levelColumns,
+  profilesOfLake,
+  publicHolidays,
+  readLevels,
+} from "../../../src/features/index.ts";
+import type { Lake } from "../../../src/lake/index.ts";
+import { dayMs } from "../../lake/support.ts";
+import { insertReadings, openTown, timeZone, townEnd, townReadings } from "./town.ts";
+
+const targets: readonly LevelTarget[] = [
+  { measure: "bikes", horizonMs: 30 * 60_000, below: 3 },
+  { measure: "docks", horizonMs: 60 * 60_000, below: 3 },
+];
+const readings = townReadings(5);
+const polledFrom = townEnd - 3 * dayMs;
+let lake: Lake;
+// What is polled later comes in as it becomes known.
+beforeAll(async () => {
+  lake = await openTown(readings.filter(({ knownAt }) => knownAt < polledFrom));
+});
+afterAll(() => lake.close());
+
+test("a window that grows by what becomes known gives the features of the whole history, and stays small", async () => {
+  const window = new LevelWindow(featureMemoryMs);
+  let known = polledFrom;
+  let compared = 0;
+  for (let origin = polledFrom; origin < townEnd; origin += 7 * 3_600_000) {
+    const news = readings.filter(({ knownAt }) => knownAt >= known && knownAt < origin);
+    known = Math.max(known, origin);
+    await lake.write((connection) => insertReadings(connection, news));
+    await lake.read(async (connection) => {
+      await window.extend(connection, origin);
+      const { levels } = window;
+      expect(levels.at[0]!).toBeGreaterThanOrEqual(origin - featureMemoryMs);
+      const holidays = await publicHolidays(connection);
+      const whole = new LevelHistory(await readLevels(connection, { knownBy: origin }), timeZone, holidays);
+      const asOf = whole.profileInstant(origin);
+      const profiles = await profilesOfLake(connection, {
+        ...{ stations: levels.stations, timeZone, targets, asOf },
+      });
+      const live = new LevelHistory(
+        levels,
+        timeZone,
+        holidays,
+        (target) => profiles[targets.indexOf(target)]!,
+      );
+      for (const target of targets) {
+        const [a, b] = [live, whole].map((history) => history.features(target, Float64Array.of(origin)));
+        expect(a!.rows).toBe(7);
+        for (const [k, name] of levelColumns.entries())
+          expect([name, ...a!.columns[k]!]).toEqual([name, ...b!.columns[k]!]);
+        compared++;
+      }
+    });
+  }
+  expect(compared).toBe(22);
+});

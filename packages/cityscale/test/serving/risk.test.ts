@@ -1,0 +1,255 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BinaryForecaster } from "@cityscale/forecast";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { App, type CityRuntime, enqueueAsset } from "../../src/app/index.ts";
+import { createManualClock, type ManualClock, readConfig, silentLog } from "../../src/core/index.ts";
+import { type CityDeclaration, localDay, startOfLocalDay } from "../../src/domain/index.ts";
+import { LevelHistory, publicHolidays, readLevels } from "../../src/features/index.ts";
+import { createHttp } from "../../src/http/index.ts";
+import {
+  type BinaryReport,
+  forecastStockOuts,
+  judgeModel,
+  judgePersistence,
+  levelTargetOf,
+} from "../../src/models/index.ts";
+import { type RiskScore, riskScores } from "../../src/monitoring/index.ts";
+import type { Batch } from "../../src/serving/index.ts";
+import { gbfs, publicHolidays as holidaySource } from "../../src/sources/index.ts";
+import { recordBikeShare } from "../cli/bike-share.ts";
+import { temporaryFolder } from "../cli/support.ts";
+
+const folder = temporaryFolder();
+const minute = 60_000;
+const stations = 9;
+const ticks = 24;
+/** A Friday, 05:00 in San Francisco: before the morning that empties stations. */
+const start = Date.parse("2023-01-27T13:00:00Z");
+
+// Little is learned from a fortnight of nine stations.
+const small = { gates: { gain: { min: -10 } }, training: { testWindow: "4d" } };
+
+const declaration: CityDeclaration = {
+  id: "bay-wheels",
+  name: "A bike share",
+  timeZone: "America/Los_Angeles",
+  location: { lat: 37.77, lon: -122.42 },
+  step: "10m",
+  entity: "station",
+  history: "2023-01-01",
+  sources: {
+    stations: gbfs({
+      url: "https://gbfs.baywheels.com/gbfs/2.3/gbfs.json",
+      archive: { url: "http://127.0.0.1:9000/archive/status_{month}.parquet", from: "2023-01" },
+    }),
+    holidays: holidaySource("US", "CA"),
+  },
+  measures: { bikes: { kind: "level", from: "stations" }, docks: { kind: "level", from: "stations" } },
+  targets: {
+    "bikes-out-30": { kind: "binary", measure: "bikes", horizon: "30m", ...small },
+    "docks-out-60": { kind: "binary", measure: "docks", horizon: "60m", ...small },
+  },
+};
+
+let clock: ManualClock;
+let app: App;
+let runtime: CityRuntime;
+const issued: Batch[][] = [];
+const broken = Promise.withResolvers<never>();
+broken.promise.catch(() => undefined);
+
+async function make(asset: string, more: object = {}): Promise<unknown> {
+  const job = await enqueueAsset(app, asset, { city: "bay-wheels", actor: "test", ...more });
+  const done = await Promise.race([app.jobs.finished(job.id), broken.promise]);
+  expect(done.error).toBeNull();
+  return done.result;
+}
+
+/** What the schedules do at the next ten minutes. */
+async function tick(lateMs = 0): Promise<void> {
+  clock.advance(10 * minute);
+  const scheduledAt = clock.now();
+  await make("observations");
+  clock.advance(lateMs);
+  issued.push((await make("forecasts", { scheduledAt })) as Batch[]);
+}
+
+beforeAll(async () => {
+  await recordBikeShare(folder.path, { stations, days: 20 });
+  const city = join(folder.path, "bay-wheels.json");
+  writeFileSync(city, JSON.stringify(declaration));
+  clock = createManualClock(start);
+  const config = readConfig({
+    env: {},
+    overrides: { home: join(folder.path, "home"), cities: [city], threads: 2, logLevel: "silent" },
+  });
+  app = await App.open({ config, clock, log: silentLog, recordings: folder.path });
+  runtime = app.city("bay-wheels");
+  // The clock stands: what waits for its next attempt would wait for ever.
+  app.jobs.on("retrying", ({ kind, error }) => broken.reject(new Error(`${kind}: ${error?.message}`)));
+  await app.start();
+  const { failures } = await Promise.race([app.runFirstLoop({ train: true, patient: true }), broken.promise]);
+  expect(failures.map(({ kind, error }) => `${kind} ${error?.message}`)).toEqual([]);
+  for (let i = 0; i < ticks; i++) await tick(i === 20 ? 11 * minute : 0);
+  clock.advance(2 * 60 * minute);
+  await make("observations");
+  await make("outcomes");
+}, 300_000);
+afterAll(async () => {
+  await app?.stop();
+  folder.remove();
+});
+
+const scoresOf = (target: string): Promise<RiskScore[]> =>
+  runtime.lake.read((connection) => riskScores(connection, target, 100));
+
+describe("stock-outs in the loop", () => {
+  test("a trained model is judged on onset rows and promoted by its gate; version 0 is persistence", async () => {
+    for (const target of Object.keys(runtime.city.targets)) {
+      const { champion } = await app.registry.promotions.aliases("bay-wheels", target);
+      expect(champion).toBe(1);
+      const zero = await app.registry.versions.get("bay-wheels", target, 0);
+      expect(zero.kind).toBe("persistence");
+      const rates = zero.scores["rates"] as number[];
+      // What is short stays short more often than what is not runs out.
+      expect(rates[1]!).toBeGreaterThan(rates[8]!);
+      const one = await app.registry.versions.get("bay-wheels", target, 1);
+      expect(one.scores["gain"]).toBeTypeOf("number");
+      expect(one.columns).toContain("fall_probability");
+    }
+  });
+
+  test("every ten minutes leave a heartbeat for each target at one origin; a late one says so", async () => {
+    expect(issued.length).toBe(ticks);
+    for (const batches of issued) {
+      expect(batches.map(({ target }) => target).sort()).toEqual(["bikes-out-30", "docks-out-60"]);
+      expect(new Set(batches.map(({ originAt }) => originAt)).size).toBe(1);
+      for (const { rows, notes } of batches) {
+        const without = notes.map((note) => /^(\d+) stations have no probability/.exec(note)?.[1] ?? "0");
+        expect(rows + without.reduce((sum, n) => sum + Number(n), 0)).toBe(stations);
+      }
+    }
+    const late = issued.filter((batches) =>
+      batches.some(({ notes }) => /^late: issued/.test(notes[0] ?? "")),
+    );
+    expect(late).toEqual([issued[20]]);
+    const stored = await runtime.server.batches("docks-out-60", 100);
+    expect(stored.length).toBe(ticks + 1);
+  });
+
+  test("live probabilities and scores are those of a backtest on the same rows", async () => {
+    const day = localDay(runtime.city.timeZone, start);
+    const [from, until] = [day, day + 1].map((d) => startOfLocalDay(runtime.city.timeZone, d));
+    for (const target of Object.values(runtime.city.targets)) {
+      const version = await app.registry.versions.get("bay-wheels", target.name, 1);
+      const model = BinaryForecaster.fromBytes(
+        await app.registry.artifacts.get(version.artifactId!, "model.bin"),
+      );
+      const batches = (await runtime.server.batches(target.name, 100)).filter(
+        ({ originAt, issuedAt }) =>
+          originAt >= from! && originAt < until! && issuedAt - originAt <= 10 * minute,
+      );
+      const origins = Float64Array.from(batches, ({ originAt }) => originAt).sort();
+      await runtime.lake.read(async (connection) => {
+        const level = levelTargetOf(target);
+        const history = new LevelHistory(
+          await readLevels(connection),
+          runtime.city.timeZone,
+          await publicHolidays(connection),
+        );
+        const { probability, count, lowest } = await forecastStockOuts(history, level, model, origins);
+        const rows = await connection.rows<{
+          origin_at: number;
+          e: number;
+          probability: number;
+          naive: number;
+        }>(
+          "SELECT origin_at, e, probability, naive FROM risk_forecasts WHERE target = ? ORDER BY origin_at, e",
+          [target.name],
+        );
+        const live = new Map(rows.map((row) => [`${row.origin_at} ${row.e}`, row]));
+        const keep: number[] = [];
+        for (let i = 0; i < count.length; i++) {
+          const at = origins[Math.floor(i / stations)]!;
+          const row = live.get(`${at} ${history.levels.stations[i % stations]!.e}`);
+          expect(row === undefined).toBe(count[i]! < 0);
+          if (row) expect(row.probability).toBe(probability[i]);
+          if (row && lowest[i]! >= 0) keep.push(i);
+        }
+        expect(keep.length).toBeGreaterThan(150);
+        const known = {
+          label: Uint8Array.from(keep, (i) => (lowest[i]! < level.below ? 1 : 0)),
+          onset: Uint8Array.from(keep, (i) => (count[i]! >= level.below ? 1 : 0)),
+          count: Float32Array.from(keep, (i) => count[i]!),
+        };
+        const naive = Float32Array.from(keep, (i) => {
+          const at = origins[Math.floor(i / stations)]!;
+          return live.get(`${at} ${history.levels.stations[i % stations]!.e}`)!.naive;
+        });
+        const p = Float32Array.from(keep, (i) => probability[i]!);
+        const expected: Record<string, BinaryReport> = {
+          forecast: judgeModel(known, p, { name: "trees", thresholds: model.thresholds }),
+          persistence: judgePersistence(known, naive, level.below),
+        };
+        const stored = (await scoresOf(target.name)).filter(({ period }) => period === "day");
+        expect(stored.length).toBe(4);
+        for (const { judged, on, scores } of stored) {
+          const { precision: _, bias: __, ...rest } = expected[judged]![on];
+          expect(scores).toEqual(rest);
+          expect(scores.brier).not.toBeNull();
+        }
+      });
+    }
+  });
+
+  test("scores of 24 hours stand beside those of the day", async () => {
+    const scores = await scoresOf("bikes-out-30");
+    expect(new Set(scores.map(({ period }) => period))).toEqual(new Set(["24h", "day"]));
+    const quality = await runtime.lake.read((connection) =>
+      connection.rows<{ rows: number }>("SELECT \"rows\" FROM v_quality WHERE rows_judged = 'onset'"),
+    );
+    expect(quality.length).toBe(8);
+  });
+
+  test("the API names the stations at risk with a move, and every station's trajectory", async () => {
+    const http = await createHttp(app);
+    try {
+      const { key } = await app.keys.create({ name: "test", role: "viewer" });
+      const ask = async (path: string) => {
+        const answer = await http.inject({ url: path, headers: { authorization: `Bearer ${key}` } });
+        return { status: answer.statusCode, body: answer.json() as Record<string, unknown> };
+      };
+      const { status, body } = await ask("/v1/cities/bay-wheels/risk?top=3");
+      expect(status).toBe(200);
+      const moves = body["moves"] as { urgency: number; count: number; trajectory: unknown[] }[];
+      expect(moves.length).toBe(3);
+      expect(moves.map(({ urgency }) => urgency)).toEqual(
+        moves.map(({ urgency }) => urgency).sort((a, b) => b - a),
+      );
+      for (const { count } of moves) expect(count).toBeGreaterThanOrEqual(3);
+      const one = await ask("/v1/cities/bay-wheels/risk/stations?station=s3");
+      expect(one.body["stations"]).toMatchObject([
+        { station: "s3", bikes: { trajectory: [{ minutes: 30 }] }, docks: { trajectory: [{ minutes: 60 }] } },
+      ]);
+      expect((await ask("/v1/cities/bay-wheels/risk/stations?station=nowhere")).status).toBe(404);
+      expect((await ask("/v1/cities/bay-wheels/risk/scores?target=docks-out-60")).status).toBe(200);
+    } finally {
+      await http.close();
+    }
+  });
+
+  test("views for others have the stations, both probabilities by horizon", async () => {
+    await runtime.lake.read(async (connection) => {
+      const places = await connection.rows<{ capacity: number }>("FROM v_station_information");
+      expect(places.map(({ capacity }) => capacity)).toEqual(new Array(stations).fill(16));
+      const first = await connection.rows<Record<string, number | null>>(
+        "FROM v_predictions WHERE station_id = 's0' ORDER BY origin_at DESC, horizon_minutes LIMIT 2",
+      );
+      expect(first.map((row) => [row["horizon_minutes"], row["p_bikeout"] === null])).toEqual([
+        [30, false],
+        [60, true],
+      ]);
+    });
+  });
+});
