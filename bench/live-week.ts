@@ -100,10 +100,10 @@ try {
     took.push(performance.now() - asked);
     heartbeats += batches.length;
     late += batches.filter(({ notes }) => notes.some((note) => note.startsWith("late"))).length;
-    if ((i + 1) % 144 === 0) {
+    if ((i + 1) % 36 === 0) {
       globalThis.gc?.();
       memory.push(process.memoryUsage().rss / 1_048_576);
-      console.error(`day ${(i + 1) / 144}: ${seconds(began).toFixed(0)} s, ${memory.at(-1)!.toFixed(0)} MB`);
+      console.error(`${(i + 1) / 6} h: ${seconds(began).toFixed(0)} s, ${memory.at(-1)!.toFixed(0)} MB`);
     }
   }
   line("through the loop", seconds(began), `s for ${ticks} origins`);
@@ -117,7 +117,7 @@ try {
   line("batch, median", took[took.length >> 1]!, "ms");
   line("batch, slowest (with the week's profiles)", took.at(-1)!, "ms");
   limited("batch, 99th percentile", took[Math.floor(took.length * 0.99) - 1]!, limits.batchMs, "ms");
-  limited("memory, last day less first", memory.at(-1)! - memory[0]!, limits.growthMb, "MB");
+  limited("memory, end less the first six hours", memory.at(-1)! - memory[0]!, limits.growthMb, "MB");
 
   await lake.read(async (connection) => {
     const outcomes = await RiskOutcomes.read(connection, city, {

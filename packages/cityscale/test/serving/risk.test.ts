@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BinaryForecaster } from "@cityscale/forecast";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import { App, type CityRuntime, enqueueAsset } from "../../src/app/index.ts";
 import { createManualClock, type ManualClock, readConfig, silentLog } from "../../src/core/index.ts";
 import { type CityDeclaration, localDay, startOfLocalDay } from "../../src/domain/index.ts";
@@ -220,6 +221,18 @@ describe("stock-outs in the loop", () => {
         const answer = await http.inject({ url: path, headers: { authorization: `Bearer ${key}` } });
         return { status: answer.statusCode, body: answer.json() as Record<string, unknown> };
       };
+      const document = (await ask("/openapi.json")).body as {
+        paths: Record<
+          string,
+          { get: { responses: { 200: { content: { "application/json": { schema: object } } } } } }
+        >;
+      };
+      for (const path of ["risk", "risk/stations", "risk/scores"]) {
+        const { schema } =
+          document.paths[`/v1/cities/{city}/${path}`]!.get.responses[200].content["application/json"];
+        const { body } = await ask(`/v1/cities/bay-wheels/${path}`);
+        expect(z.fromJSONSchema(schema).safeParse(body).error?.issues).toBeUndefined();
+      }
       const { status, body } = await ask("/v1/cities/bay-wheels/risk?top=3");
       expect(status).toBe(200);
       const moves = body["moves"] as { urgency: number; count: number; trajectory: unknown[] }[];

@@ -31,6 +31,8 @@ interface MonthState {
 interface Cursor {
   readonly feeds: Feeds;
   readonly discoveredAt: number;
+  /** Address of the discovery that named the feeds. */
+  readonly discoveredFrom: string | null;
   readonly states: Readonly<Record<string, FeedState>>;
   readonly electric: readonly string[];
   /** Of the stations last delivered. */
@@ -61,6 +63,7 @@ export async function* readStations(source: GbfsSource, request: ReadRequest): A
   let cursor: Cursor = {
     feeds: {},
     discoveredAt: Number.NEGATIVE_INFINITY,
+    discoveredFrom: null,
     states: {},
     electric: [],
     stations: null,
@@ -112,7 +115,9 @@ export async function* readStations(source: GbfsSource, request: ReadRequest): A
   };
   const discover = async (): Promise<void> => {
     const answer = await readFeed(http, address, undefined, { now, maxTtlMs: 0, signal });
-    cursor = { ...cursor, feeds: feedsOf(address, answer!.data, declared.language), discoveredAt: now };
+    const feeds = feedsOf(address, answer!.data, declared.language);
+    const states = cursor.discoveredFrom === address ? cursor.states : {};
+    cursor = { ...cursor, feeds, states, discoveredAt: now, discoveredFrom: address };
   };
   const seen = (kind: string, names: readonly string[]): void => {
     if (names.length === 0) return;
@@ -125,8 +130,9 @@ export async function* readStations(source: GbfsSource, request: ReadRequest): A
     cursor = { ...cursor, fields: { ...Object.fromEntries(others), ...fields } };
   };
 
-  // An address from tomorrow is one of a clock that was set back.
-  if (now - cursor.discoveredAt >= dayMs || cursor.discoveredAt > now) await discover();
+  // Another server's feeds are elsewhere. An address from tomorrow is one of a clock that was set back.
+  if (cursor.discoveredFrom !== address || now - cursor.discoveredAt >= dayMs || cursor.discoveredAt > now)
+    await discover();
   const information = await news("station_information", slowMs);
   if (information) {
     const { rows, rejected, fields } = stationsOf(information.data, declared.language);

@@ -548,6 +548,16 @@ describe("publishers that fail", () => {
     await server[Symbol.asyncDispose]();
   });
 
+  it("where the address is another one, its own feeds are read, and not those of the one before", async () => {
+    const files = { station_information: information([]), station_status: status([station()]) };
+    const first = await open(files);
+    const { cursor } = (await first.read()).at(-1)!;
+    await first[Symbol.asyncDispose]();
+    await using second = await open({ ...files, station_status: status([station({ station_id: "b" })]) });
+    second.context.clock.set(now + 10 * minute);
+    expect(rowsOf(await second.read(cursor)).map(({ entity }) => entity)).toEqual(["b"]);
+  });
+
   it("options that cannot be are named", () => {
     const make = (more: object) => () =>
       createSource(
