@@ -28,6 +28,8 @@ const ticks = 24;
 /** A Friday, 05:00 in San Francisco: before the morning that empties stations. */
 const start = Date.parse("2023-01-27T13:00:00Z");
 
+type Schema = Parameters<typeof z.fromJSONSchema>[0];
+
 // Little is learned from a fortnight of nine stations.
 const small = { gates: { gain: { min: -10 } }, training: { testWindow: "4d" } };
 
@@ -224,7 +226,7 @@ describe("stock-outs in the loop", () => {
       const document = (await ask("/openapi.json")).body as {
         paths: Record<
           string,
-          { get: { responses: { 200: { content: { "application/json": { schema: object } } } } } }
+          { get: { responses: { 200: { content: { "application/json": { schema: Schema } } } } } }
         >;
       };
       for (const path of ["risk", "risk/stations", "risk/scores"]) {
