@@ -27,6 +27,7 @@ const { values } = parseArgs({
     days: { type: "string", default: "7" },
     // Folder that keeps lake and models: a second run with it does not read and train again.
     home: { type: "string" },
+    // Trains nothing: targets without a champion get persistence.
     naive: { type: "boolean", default: false },
   },
 });
@@ -72,6 +73,7 @@ try {
     await make("observations");
     for (const target of targets) {
       const at = { city: city.id, target: target.name };
+      if ((await app.registry.promotions.aliases(at.city, at.target)).champion !== null) continue;
       await app.registry.versions.registerNaive({ ...at, kind: "persistence" });
       await app.registry.promotions.promote({
         ...{ ...at, version: 0, alias: "champion", actor: "bench" },
