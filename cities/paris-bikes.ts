@@ -66,6 +66,8 @@ export default defineCity({
       errors: "relative",
       schedule: { ingest: "30 2 * * *", forecast: "0 4 * * *", review: "0 3 * * 0" },
       gates: { gain: { min: 0.02 }, r2: { min: 0.5 } },
+      // One year of counts: a network makes of it a line into the season it never saw.
+      training: { kind: "trees" },
       // Who may be out, and when: for a month ahead the past of a counter's own hour does not tell.
       features: [
         { name: "curfew", block: "calendar", sql: curfew },
