@@ -59,6 +59,7 @@ export function reliabilitySvg(report: Reliability): string {
   const circle = (bin: Bin) =>
     `<circle cx="${x(bin.forecast)}" cy="${y(bin.came)}" r="5" fill="#2166ac">${tell(bin)}</circle>`;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size} ${size}" width="${size}" height="${size}" font-family="sans-serif" font-size="11" fill="#333">
+<title>${report.city} ${report.target}: what was forecast, and what came</title>
 <rect width="${size}" height="${size}" fill="#fff"/>
 ${grid.join("\n")}
 <path d="M${x(1e-4)} ${y(1e-4)}L${x(1)} ${y(1)}" stroke="#888" stroke-dasharray="4 3"/>
