@@ -1,13 +1,3 @@
-/**
- * Draws reliability diagrams of backtests of binary targets, from what `cityscale backtest --json` wrote:
- *
- *   node tools/reliability.ts docs/plots bikes-out-30.json docs-out-30.json ...
- *
- * One SVG for each report, named after its target; the same report gives the same bytes.
- */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-
 interface Bin {
   readonly rows: number;
   readonly forecast: number;
@@ -72,17 +62,4 @@ ${drawn(tenths).map(circle).join("\n")}
 <rect x="${margin + 10}" y="${margin / 2 + 28}" width="8" height="8" fill="none" stroke="#b35806" stroke-width="1.5"/><text x="${margin + 24}" y="${margin / 2 + 36}">tenths of the probability axis</text>
 </svg>
 `;
-}
-
-if (import.meta.main) {
-  const [folder, ...files] = process.argv.slice(2);
-  if (folder === undefined || files.length === 0) {
-    console.error("node tools/reliability.ts FOLDER REPORT.json ...");
-    process.exit(2);
-  }
-  await mkdir(folder, { recursive: true });
-  for (const file of files) {
-    const report = JSON.parse(await readFile(file, "utf8")) as Reliability;
-    await writeFile(join(folder, `reliability-${report.target}.svg`), reliabilitySvg(report));
-  }
 }
