@@ -1,12 +1,4 @@
-import { defineCity, gbfs, publicHolidays } from "cityscale";
-
-const outages = (level: "bikes" | "docks") =>
-  Object.fromEntries(
-    [30, 60, 120].map((minutes) => [
-      `${level}-out-${minutes}`,
-      { kind: "binary" as const, measure: level, horizon: `${minutes}m`, below: 3 },
-    ]),
-  );
+import { defineCity, gbfs, publicHolidays, stockOutTargets } from "cityscale";
 
 /**
  * Bike share of the San Francisco Bay Area: where bikes or docks will run out. The publisher tells the present only;
@@ -31,7 +23,7 @@ export default defineCity({
     bikes: { kind: "level", from: "stations", contract: { freshness: "30m" } },
     docks: { kind: "level", from: "stations", contract: { freshness: "30m" } },
   },
-  targets: { ...outages("bikes"), ...outages("docks") },
+  targets: stockOutTargets(),
   attribution: [
     {
       publisher: "Bay Wheels",

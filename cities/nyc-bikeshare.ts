@@ -1,12 +1,4 @@
-import { defineCity, gbfs, openMeteo, publicHolidays } from "cityscale";
-
-const outages = (level: "bikes" | "docks") =>
-  Object.fromEntries(
-    [30, 60, 120].map((minutes) => [
-      `${level}-out-${minutes}`,
-      { kind: "binary" as const, measure: level, horizon: `${minutes}m`, below: 3 },
-    ]),
-  );
+import { defineCity, gbfs, openMeteo, publicHolidays, stockOutTargets } from "cityscale";
 
 /**
  * New York's bike share: where bikes or docks will run out. Without an address it is a generated one of 600 stations,
@@ -32,7 +24,7 @@ export default defineCity({
     bikes: { kind: "level", from: "stations", contract: { freshness: "30m" } },
     docks: { kind: "level", from: "stations", contract: { freshness: "30m" } },
   },
-  targets: { ...outages("bikes"), ...outages("docks") },
+  targets: stockOutTargets(),
   attribution: [
     {
       publisher: "Citi Bike",

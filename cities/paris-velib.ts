@@ -1,12 +1,4 @@
-import { defineCity, gbfs, openMeteo, publicHolidays } from "cityscale";
-
-const outages = (level: "bikes" | "docks") =>
-  Object.fromEntries(
-    [30, 60, 120].map((minutes) => [
-      `${level}-out-${minutes}`,
-      { kind: "binary" as const, measure: level, horizon: `${minutes}m`, below: 3 },
-    ]),
-  );
+import { defineCity, gbfs, openMeteo, publicHolidays, stockOutTargets } from "cityscale";
 
 /** Vélib' Métropole, the bike share of Paris, live: where bikes or docks will run out. */
 export default defineCity({
@@ -31,7 +23,7 @@ export default defineCity({
     bikes: { kind: "level", from: "stations", contract: { freshness: "30m" } },
     docks: { kind: "level", from: "stations", contract: { freshness: "30m" } },
   },
-  targets: { ...outages("bikes"), ...outages("docks") },
+  targets: stockOutTargets(),
   attribution: [
     {
       publisher: "Vélib' Métropole",

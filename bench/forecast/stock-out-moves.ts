@@ -54,9 +54,12 @@ for (const measure of ["bikes", "docks"] as const) {
 
 const width = levels.stations.length;
 const places = new Map(levels.stations.map(({ entity }, s) => [entity, s]));
+const outcomes = {
+  bikes: history.outcomes(forecasts.bikes[2]!.target, origins),
+  docks: history.outcomes(forecasts.docks[2]!.target, origins),
+};
 /** The lowest count of the next two hours; -1 where it is not known. */
-const lowest = (measure: "bikes" | "docks", i: number, s: number) =>
-  forecasts[measure][2]!.lowest[i * width + s]!;
+const lowest = (measure: "bikes" | "docks", i: number, s: number) => outcomes[measure].lowest[i * width + s]!;
 
 const named = { n: 0, hits: 0 };
 const naive = { n: 0, hits: 0 };

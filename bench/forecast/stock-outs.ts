@@ -70,9 +70,16 @@ try {
   writeFileSync(join(folder, "weight"), weight);
   writeFileSync(
     join(folder, "meta.json"),
-    JSON.stringify({ ...params, columns: columns.length, bins, threads: numThreads }),
+    JSON.stringify({
+      ...params,
+      objective: "binary",
+      columns: columns.length,
+      categorical: [],
+      bins,
+      threads: numThreads,
+    }),
   );
-  rival = JSON.parse(run(python, [fileURLToPath(new URL("stock-outs.py", import.meta.url)), folder]));
+  rival = JSON.parse(run(python, [fileURLToPath(new URL("lightgbm_rival.py", import.meta.url)), folder]));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

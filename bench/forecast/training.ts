@@ -103,9 +103,9 @@ try {
   write("weight", weight);
   writeFileSync(
     join(folder, "meta.json"),
-    JSON.stringify({ ...params, columns: columns.length, categorical, bins, threads }),
+    JSON.stringify({ ...params, objective: "l1", columns: columns.length, categorical, bins, threads }),
   );
-  rival = JSON.parse(run(python, [fileURLToPath(new URL("training.py", import.meta.url)), folder]));
+  rival = JSON.parse(run(python, [fileURLToPath(new URL("lightgbm_rival.py", import.meta.url)), folder]));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -1,5 +1,5 @@
 /** What a city file imports: the declaration of a city and of its sources. */
-export { type City, type CityDeclaration, defineCity } from "./domain/index.ts";
+export { type City, type CityDeclaration, defineCity, stockOutTargets } from "./domain/index.ts";
 export {
   arcgis,
   eventsCsv,

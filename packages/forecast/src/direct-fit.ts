@@ -261,22 +261,17 @@ async function ownMember(
 ): Promise<Member> {
   if (spec.kind === "network") return await networkMember(rows, usable, sample, spec, options, fitter);
   if (spec.kind === "ridge") return ridgeMember(rows, usable, sample, spec);
-  const level = spec.kind === "trees" ? levelOf(rows.matrix, spec.departFrom) : undefined;
-  if (spec.kind === "trees" && level) {
-    const model = await fitter.fit("point", departing(usable, sample, level), {
-      ...pointTrees,
-      objective: "l1",
-      ...(spec.seed !== undefined && { seed: spec.seed }),
-    });
-    return { kind: "trees", weight: spec.weight, model, departFrom: spec.departFrom! };
-  }
+  const departFrom = spec.kind === "trees" ? spec.departFrom : undefined;
+  const level = levelOf(rows.matrix, departFrom);
   const trees = spec.kind === "effects" ? { ...pointTrees, ...TREES_AFTER_EFFECTS } : pointTrees;
-  const model = await fitter.fit("point", sample, {
+  const model = await fitter.fit("point", level ? departing(usable, sample, level) : sample, {
     ...trees,
-    objective: options.objective,
+    objective: level ? "l1" : options.objective,
     ...(spec.seed !== undefined && { seed: spec.seed }),
   });
-  return { kind: spec.kind, weight: spec.weight, model };
+  return departFrom === undefined
+    ? { kind: spec.kind, weight: spec.weight, model }
+    : { kind: "trees", weight: spec.weight, model, departFrom };
 }
 
 /** The sample with what lies beyond the level as its label. */

@@ -55,12 +55,15 @@ export function contributionsOf(
       const width = matrix.names.length + 1;
       const values = member.model.predictContributions(matrix.columns);
       const level = levelOf(matrix, member.departFrom);
-      const levelColumn = matrix.names.indexOf(member.departFrom ?? "");
+      if (level) {
+        const own = matrix.names.indexOf(member.departFrom!);
+        for (let i = 0; i < rows; i++) values[i * width + own]! += level[i]!;
+      }
       for (let i = 0; i < rows; i++) {
         known[i]! += weight;
         base[i]! += weight * values[i * width + width - 1]!;
         for (let j = 0; j < width - 1; j++) {
-          const value = weight * (values[i * width + j]! + (level && j === levelColumn ? level[i]! : 0));
+          const value = weight * values[i * width + j]!;
           byColumn[j]![i]! += value;
           byPart[partOf[j]!]![i]! += value;
         }

@@ -1,3 +1,4 @@
+import { rounder } from "./kernel-arguments.ts";
 import { type Body, type as types } from "./wasm-writer.ts";
 
 /**
@@ -5,8 +6,6 @@ import { type Body, type as types } from "./wasm-writer.ts";
  * machine. Within 1e-14 of the true value; x is clipped to [-700, 700].
  */
 const limit = 700;
-/** Rounds to a whole number when added; the number is then in the low bits. */
-const magic = 1.5 * 2 ** 52;
 const perLn2 = Math.LOG2E;
 /** ln 2 in two parts: k times the first is exact. */
 const ln2High = 0.6931471803691238;
@@ -34,7 +33,7 @@ const [c2, c3, c4, c5, c6, c7, c8, c9, c10, c11] = inverses as [
 
 export function exponential(x: number): number {
   const y = x > limit ? limit : x < -limit ? -limit : x;
-  const k = y * perLn2 + magic - magic;
+  const k = y * perLn2 + rounder - rounder;
   const r = y - k * ln2High - k * ln2Low;
   const r2 = r * r;
   const r4 = r2 * r2;
@@ -46,7 +45,7 @@ export function exponential(x: number): number {
 
 /** Two of them at once in WebAssembly: constants stand in locals, so that a loop does not make them anew. */
 export class ExponentialPair {
-  readonly #constants: readonly number[] = [limit, -limit, magic, perLn2, ln2High, ln2Low, 1, ...inverses];
+  readonly #constants: readonly number[] = [limit, -limit, rounder, perLn2, ln2High, ln2Low, 1, ...inverses];
   readonly #first: number;
   readonly #work: number;
   /** Types of the locals it wants. */

@@ -42,7 +42,7 @@ export interface KernelArguments {
 /** Leaf number of a row out of the bag. */
 export const outside = 65535;
 
-/** Rounds a number below 2^51 to a whole one when added and taken away again. */
+/** Rounds a number below 2^51 to a whole one when added and taken away again; until then the low bits hold it. */
 export const rounder = 1.5 * 2 ** 52;
 
 /** A draw of `mix` times this is uniform in [0, 1). */

@@ -74,35 +74,23 @@ export interface MemoryPlan {
   readonly plainKernels: boolean;
 }
 
-/** Of records, rows and so on, in the order of the sections below. */
-type KernelOffsets = [
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-];
-
 /** One block of memory that WebAssembly kernels can address, or plain memory without them. */
-class KernelMemory {
+class KernelMemory<Section extends string> {
   readonly wasm: WasmMemory | undefined;
   readonly buffer: ArrayBuffer | SharedArrayBuffer;
-  readonly offsets: readonly number[];
+  /** Where each section begins, in bytes. */
+  readonly at: Readonly<Record<Section, number>>;
 
-  constructor(sizes: readonly number[], shared: boolean, plain: boolean) {
+  /** @param sizes of the sections in bytes, in the order in which they lie */
+  constructor(sizes: Readonly<Record<Section, number>>, shared: boolean, plain: boolean) {
     let at = 0;
-    this.offsets = sizes.map((size) => {
-      const here = at;
-      at += Math.ceil(size / 64) * 64;
-      return here;
-    });
+    this.at = Object.fromEntries(
+      Object.entries<number>(sizes).map(([section, size]) => {
+        const here = at;
+        at += Math.ceil(size / 64) * 64;
+        return [section, here];
+      }),
+    ) as Record<Section, number>;
     const pages = Math.max(1, Math.ceil(at / 65536));
     if (plain || !wasmApi || pages > 65536) {
       this.buffer = shared ? new SharedArrayBuffer(at) : new ArrayBuffer(at);
@@ -134,40 +122,27 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
   const renews = !constantHessian && !plan.renewsQuantile;
   const leafSumsSize = workers * (params.numLeaves + 1) * 2;
   const kernel = new KernelMemory(
-    [
-      rows * stride * 4,
-      rows * 4,
-      rows * 4,
-      rows * 2,
-      renews ? rows * 8 : 0,
-      rows * outputs * 8,
-      rows * 8,
-      workers * scratchSize * 8,
-      workers * 2 * blockRows * 8,
-      leafSumsSize * 8,
-      workers * 256,
-      workers * spareSize,
-    ],
+    {
+      records: rows * stride * 4,
+      rows: rows * 4,
+      spareRows: rows * 4,
+      leafOf: rows * 2,
+      derivatives: renews ? rows * 8 : 0,
+      scores: rows * outputs * 8,
+      label: rows * 8,
+      scratch: workers * scratchSize * 8,
+      blocks: workers * 2 * blockRows * 8,
+      leafSums: leafSumsSize * 8,
+      tables: workers * 256,
+      spare: workers * spareSize,
+    },
     shared,
     plan.plainKernels,
   );
-  const [
-    ,
-    rowsAt,
-    spareRowsAt,
-    leafOfAt,
-    derivativesAt,
-    scoresAt,
-    labelAt,
-    scratchAt,
-    blocksAt,
-    leafSumsAt,
-    tablesAt,
-    spareAt,
-  ] = kernel.offsets as unknown as KernelOffsets;
-  const label = new Float64Array(kernel.buffer, labelAt, rows);
+  const { at } = kernel;
+  const label = new Float64Array(kernel.buffer, at.label, rows);
   label.set(plan.label);
-  const words = new Uint32Array(kernel.buffer, kernel.offsets[0]!, rows * stride);
+  const words = new Uint32Array(kernel.buffer, at.records, rows * stride);
   writeRecords(data, layout, new Uint8Array(kernel.buffer, words.byteOffset, words.byteLength), stride * 4);
   const { validation } = plan;
   return {
@@ -183,24 +158,24 @@ export function planMemory(plan: MemoryPlan): TrainingMemory {
       layout,
     },
     wasm: kernel.wasm,
-    spare: spareAt,
+    spare: at.spare,
     spareSize,
-    rows: new Int32Array(kernel.buffer, rowsAt, rows),
-    spareRows: new Int32Array(kernel.buffer, spareRowsAt, rows),
-    leafOf: new Uint16Array(kernel.buffer, leafOfAt, rows),
-    scratch: new Float64Array(kernel.buffer, scratchAt, workers * scratchSize),
-    blocks: new Float64Array(kernel.buffer, blocksAt, workers * 2 * blockRows),
-    tables: new Uint8Array(kernel.buffer, tablesAt, workers * 256),
+    rows: new Int32Array(kernel.buffer, at.rows, rows),
+    spareRows: new Int32Array(kernel.buffer, at.spareRows, rows),
+    leafOf: new Uint16Array(kernel.buffer, at.leafOf, rows),
+    scratch: new Float64Array(kernel.buffer, at.scratch, workers * scratchSize),
+    blocks: new Float64Array(kernel.buffer, at.blocks, workers * 2 * blockRows),
+    tables: new Uint8Array(kernel.buffer, at.tables, workers * 256),
     splits: floats(workers * 2 * splitSize),
     counts: floats(workers * 2),
     label,
     weight: plan.weight && copy(plan.weight),
     wholeWeight: plan.weight && plan.renewsQuantile ? copy(wholeNumbers(plan.weight)) : undefined,
-    scores: new Float64Array(kernel.buffer, scoresAt, rows * outputs),
+    scores: new Float64Array(kernel.buffer, at.scores, rows * outputs),
     probabilities: outputs > 1 ? floats(rows * outputs) : undefined,
-    derivatives: renews ? new Float32Array(kernel.buffer, derivativesAt, rows * 2) : undefined,
+    derivatives: renews ? new Float32Array(kernel.buffer, at.derivatives, rows * 2) : undefined,
     blockSums: floats(2 * Math.ceil(rows / blockRows)),
-    leafSums: new Float64Array(kernel.buffer, leafSumsAt, leafSumsSize),
+    leafSums: new Float64Array(kernel.buffer, at.leafSums, leafSumsSize),
     leafValues: floats(params.numLeaves),
     residuals: plan.renewsQuantile ? floats(rows) : undefined,
     residualWeights: plan.renewsQuantile && plan.weight ? floats(rows) : undefined,

@@ -15,6 +15,7 @@ export {
   levelColumns,
   type Outcomes,
   profileDays,
+  profileMemoryMs,
   profilesOfLake,
   publicHolidays,
   readLevels,

@@ -161,7 +161,8 @@ describe("stock-outs in the loop", () => {
           runtime.city.timeZone,
           await publicHolidays(connection),
         );
-        const { probability, count, lowest } = await forecastStockOuts(history, level, model, origins);
+        const { probability, count } = await forecastStockOuts(history, level, model, origins);
+        const { lowest } = history.outcomes(level, origins);
         const rows = await connection.rows<{
           origin_at: number;
           e: number;

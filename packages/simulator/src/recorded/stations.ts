@@ -169,21 +169,11 @@ async function readDay(
     const select = COLUMNS.map((name) => `CAST("${name}" AS INTEGER)`).join(", ");
     const sql = `SELECT CAST(epoch(ts) AS INTEGER) AS second, number, ${select} FROM day JOIN ids ON id = station_id ORDER BY second, number`;
     for await (const [second, number, ...values] of integerChunks(connection, sql)) {
+      const [bikes, ebikes, docks, bikesDisabled, docksDisabled, installed, renting, returning, reported] =
+        values;
       for (let i = 0; i < second!.length; i++) {
         const at = second![i]!;
         const id = ids[number![i]!]!;
-        const [bikes, ebikes, docks, bikesDisabled, docksDisabled, installed, renting, returning, reported] =
-          values.map((column) => column[i]!) as [
-            number,
-            number,
-            number,
-            number,
-            number,
-            number,
-            number,
-            number,
-            number,
-          ];
         let rows = snapshots.get(at);
         if (rows === undefined) {
           rows = [];
@@ -192,15 +182,15 @@ async function readDay(
         rows.push({
           id,
           legacyId: legacyOf(id),
-          bikes,
-          ebikes,
-          docks,
-          bikesDisabled,
-          docksDisabled,
-          installed: installed === 1,
-          renting: renting === 1,
-          returning: returning === 1,
-          reported,
+          bikes: bikes![i]!,
+          ebikes: ebikes![i]!,
+          docks: docks![i]!,
+          bikesDisabled: bikesDisabled![i]!,
+          docksDisabled: docksDisabled![i]!,
+          installed: installed![i] === 1,
+          renting: renting![i] === 1,
+          returning: returning![i] === 1,
+          reported: reported![i]!,
         });
       }
     }

@@ -1,7 +1,7 @@
 import type { LevelName } from "../../domain/index.ts";
 import type { Connection } from "../../lake/index.ts";
 import { fillOrigin, levelColumns, originColumns } from "./columns.ts";
-import { type FallProfiles, fallDepths, fallProfiles } from "./fall-profile.ts";
+import { type FallProfiles, fallDepths, fallProfiles, profileDays } from "./fall-profile.ts";
 import { type Levels, rowAt } from "./levels.ts";
 import { neighboursOf } from "./neighbours.ts";
 import { type Outcomes, outcomesOf } from "./outcomes.ts";
@@ -41,6 +41,9 @@ const weekMs = 7 * 86_400_000;
  * the week before the week of the origin.
  */
 export const featureMemoryMs = 2 * weekMs + 86_400_000;
+
+/** How far back features look from an origin whose profiles are made from the same snapshots, ms. */
+export const profileMemoryMs = profileDays[2] * 86_400_000 + weekMs + 86_400_000;
 
 /**
  * Features and outcomes of stations at origins, for training, backtests and forecasts alike. Only what was known at

@@ -5,6 +5,7 @@ export {
   LevelHistory,
   type LevelRows,
   type LevelTarget,
+  profileMemoryMs,
   publicHolidays,
 } from "./history.ts";
 export {

@@ -5,6 +5,7 @@ import {
   LevelHistory,
   type LevelTarget,
   profileDays,
+  profileMemoryMs,
   publicHolidays,
   readLevels,
 } from "../../features/index.ts";
@@ -44,8 +45,6 @@ export interface StockOutForecasts {
   readonly probability: Float32Array;
   /** -1 where missing. */
   readonly count: Int16Array;
-  /** The lowest count that came, -1 where it is not known. */
-  readonly lowest: Int16Array;
 }
 
 export interface StockOutBacktest {
@@ -106,8 +105,7 @@ export async function backtestStockOuts(
   const end = startOfLocalDay(city.timeZone, toDay + 1);
   const learnFrom = begin - parseDuration(options.train);
   progress("reading snapshots", 0);
-  const longest = profileDays[2] * dayMs;
-  const levels = await readLevels(connection, { from: learnFrom - longest - 8 * dayMs, knownBy: end });
+  const levels = await readLevels(connection, { from: learnFrom - profileMemoryMs, knownBy: end });
   const scored = scoredStations(levels.stations, options.entities);
   const history = new LevelHistory(levels, city.timeZone, await publicHolidays(connection));
   const origins = originsOf(levels.knownAt, begin, end, options.every);
@@ -231,7 +229,7 @@ export async function forecastStockOuts(
     // Lets an abort through.
     await new Promise((resolve) => setImmediate(resolve));
   }
-  return { history, target, origins, probability, count, lowest: history.outcomes(target, origins).lowest };
+  return { history, target, origins, probability, count };
 }
 
 /** Share of the onset rows at or above a threshold. */

@@ -4,7 +4,7 @@ import { parseDuration } from "../../domain/index.ts";
 import {
   LevelHistory,
   type LevelTarget,
-  profileDays,
+  profileMemoryMs,
   publicHolidays,
   readLevels,
 } from "../../features/index.ts";
@@ -72,9 +72,8 @@ export async function trainStockOutCandidate(
     began = performance.now();
     return Number(took.toFixed(2));
   };
-  const longest = profileDays[2] * dayMs;
   const levels = await readLevels(connection, {
-    from: knownAt - testMs - learnMs - longest - 8 * dayMs,
+    from: knownAt - testMs - learnMs - profileMemoryMs,
     knownBy: knownAt,
   });
   const end = levels.knownAt.at(-1);

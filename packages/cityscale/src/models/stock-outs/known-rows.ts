@@ -14,7 +14,8 @@ export interface KnownRows {
 
 /** @param scored 1 for stations that are scored */
 export function knownRows(forecasts: StockOutForecasts, scored: Uint8Array, below: number): KnownRows {
-  const { probability, count, lowest } = forecasts;
+  const { history, target, origins, probability, count } = forecasts;
+  const { lowest } = history.outcomes(target, origins);
   const width = scored.length;
   const keep = new Int32Array(count.length);
   const seen = new Uint8Array(width);

@@ -48,5 +48,5 @@ export function forecastPersistence(
   const probability = Float32Array.from(count, (now) =>
     now < 0 ? Number.NaN : persistenceRisk(rates, now, target.below),
   );
-  return { history, target, origins, probability, count, lowest: history.outcomes(target, origins).lowest };
+  return { history, target, origins, probability, count };
 }
