@@ -52,7 +52,8 @@ export type MemberSpec = {
   readonly effects?: readonly CrossedTerm[];
 } & (
   | {
-      readonly kind: "trees";
+      /** Boosted trees, each of which learns what those before it leave, or a forest: the mean of deep ones. */
+      readonly kind: "trees" | "forest";
       /**
        * A column on the transformed scale that tells how things stand now: the trees learn the departure from it, by
        * absolute errors.
@@ -109,6 +110,17 @@ export const DEFAULT_TREES: TreeParams = {
 /** Leads beyond this are taken for a mistake (a timestamp in place of a lead). */
 const MAX_LEAD = 10_000;
 
+/** Deep trees, each of other rows and columns (Breiman 2001): what their mean gains, it gains from their number. */
+const FOREST: TreeParams = {
+  boosting: "rf",
+  numIterations: 200,
+  numLeaves: 1500,
+  minDataInLeaf: 10,
+  featureFraction: 0.4,
+  baggingFraction: 0.632,
+  baggingFreq: 1,
+};
+
 /** Effects have said most of it. */
 const TREES_AFTER_EFFECTS = { numIterations: 150, numLeaves: 31, learningRate: 0.06 };
 
@@ -149,6 +161,7 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
   const quantileFits = outer.length * (calibrate === "refit" ? 2 : 1);
   const costs = {
     trees: pointTrees.numIterations ?? 0,
+    forest: FOREST.numIterations ?? 0,
     effects: TREES_AFTER_EFFECTS.numIterations,
     network: TREES_PER_NETWORK,
     ridge: 0,
@@ -261,17 +274,21 @@ async function ownMember(
 ): Promise<Member> {
   if (spec.kind === "network") return await networkMember(rows, usable, sample, spec, options, fitter);
   if (spec.kind === "ridge") return ridgeMember(rows, usable, sample, spec);
-  const departFrom = spec.kind === "trees" ? spec.departFrom : undefined;
+  const departFrom = spec.kind === "effects" ? undefined : spec.departFrom;
   const level = levelOf(rows.matrix, departFrom);
-  const trees = spec.kind === "effects" ? { ...pointTrees, ...TREES_AFTER_EFFECTS } : pointTrees;
+  const own = { trees: {}, forest: FOREST, effects: TREES_AFTER_EFFECTS } satisfies Record<
+    string,
+    TreeParams
+  >;
   const model = await fitter.fit("point", level ? departing(usable, sample, level) : sample, {
-    ...trees,
+    ...pointTrees,
+    ...own[spec.kind],
     objective: level ? "l1" : options.objective,
     ...(spec.seed !== undefined && { seed: spec.seed }),
   });
-  return departFrom === undefined
-    ? { kind: spec.kind, weight: spec.weight, model }
-    : { kind: "trees", weight: spec.weight, model, departFrom };
+  const { kind, weight } = spec;
+  if (kind === "effects" || departFrom === undefined) return { kind, weight, model };
+  return { kind, weight, model, departFrom };
 }
 
 /** The sample with what lies beyond the level as its label. */

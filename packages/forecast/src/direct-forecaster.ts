@@ -4,6 +4,7 @@ import { ForecastError, requireLength } from "./errors.ts";
 import { contributionsOf, type Explanation } from "./explanation.ts";
 import { checkColumns, type Matrix } from "./matrix.ts";
 import {
+  isTrees,
   type Member,
   type MemberKind,
   memberFields,
@@ -160,7 +161,7 @@ export class DirectForecaster {
    * all 0 where they have no splits, or there are none.
    */
   importance(): Float64Array {
-    const trees = this.#parts.members.find((member) => member.kind === "trees");
+    const trees = this.#parts.members.find(isTrees);
     return trees ? gainShares(trees.model) : new Float64Array(this.featureNames.length);
   }
 

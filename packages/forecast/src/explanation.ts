@@ -1,6 +1,6 @@
 import { ForecastError } from "./errors.ts";
 import type { Matrix } from "./matrix.ts";
-import { levelOf, type Member, predictMember } from "./member.ts";
+import { isTrees, levelOf, type Member, predictMember } from "./member.ts";
 
 /** Why forecasts are what they are, in counts: `start` and all of `parts` sum to the point forecast of each row. */
 export interface Explanation {
@@ -45,13 +45,13 @@ export function contributionsOf(
   const { rows } = matrix;
   const base = new Float64Array(rows);
   const byPart = Array.from({ length: parts }, () => new Float64Array(rows));
-  const hasTrees = members.some(({ kind, weight, effects }) => kind === "trees" && weight > 0 && !effects);
+  const hasTrees = members.some((member) => isTrees(member) && member.weight > 0 && !member.effects);
   const byColumn = hasTrees ? matrix.names.map(() => new Float64Array(rows)) : [];
   const known = new Float64Array(rows);
   for (const member of members) {
     const { weight } = member;
     if (weight === 0) continue;
-    if (member.kind === "trees" && !member.effects) {
+    if (isTrees(member) && !member.effects) {
       const width = matrix.names.length + 1;
       const values = member.model.predictContributions(matrix.columns);
       const level = levelOf(matrix, member.departFrom);

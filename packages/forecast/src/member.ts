@@ -19,7 +19,7 @@ export interface MemberColumns {
  */
 export type Member = { readonly weight: number; readonly effects?: CrossedRidge } & (
   | {
-      readonly kind: "trees";
+      readonly kind: "trees" | "forest";
       readonly model: Model;
       /** A column on the transformed scale to which the model's prediction is added; missing counts as 0. */
       readonly departFrom?: string;
@@ -34,6 +34,10 @@ export type Member = { readonly weight: number; readonly effects?: CrossedRidge 
     }
 );
 export type MemberKind = Member["kind"];
+
+/** Boosted trees, or a forest: they read the matrix's own columns, and tell what each contributes. */
+export const isTrees = (member: Member): member is Extract<Member, { kind: "trees" | "forest" }> =>
+  member.kind === "trees" || member.kind === "forest";
 
 /** Numbers the pairs of an entity (the code in a column) and a lead, for models of one pair each. */
 export interface LeadGroups {
@@ -76,7 +80,8 @@ function predictOwn(member: Member, matrix: Matrix, lead: Int32Array): Float64Ar
   switch (member.kind) {
     case "effects":
       return member.model.predict(matrix.columns);
-    case "trees": {
+    case "trees":
+    case "forest": {
       const z = member.model.predict(matrix.columns);
       const level = levelOf(matrix, member.departFrom);
       return level ? z.map((value, i) => value + level[i]!) : z;
@@ -130,7 +135,7 @@ export function memberFields(member: Member): object {
     hasEffects: member.effects ? 1 : 0,
     ...("columns" in member && { columns: member.columns }),
     ...("groups" in member && { groups: member.groups }),
-    ...(kind === "trees" && { departFrom: member.departFrom ?? "" }),
+    ...(isTrees(member) && { departFrom: member.departFrom ?? "" }),
   };
 }
 
@@ -163,13 +168,13 @@ function readOwn(fields: Fields, section: Uint8Array, featureNames: readonly str
   const kind = fields.string("kind");
   const weight = fields.number("weight");
   if (!(weight >= 0)) throw new ForecastError("bytes", `a member has weight ${weight}`);
-  if (kind === "trees" || kind === "effects") {
+  if (kind === "trees" || kind === "forest" || kind === "effects") {
     const model = readModel(section, featureNames);
-    const departFrom = kind === "trees" ? fields.string("departFrom") : "";
-    if (departFrom === "") return { kind, weight, model };
+    const departFrom = kind === "effects" ? "" : fields.string("departFrom");
+    if (kind === "effects" || departFrom === "") return { kind, weight, model };
     if (!featureNames.includes(departFrom))
       throw new ForecastError("bytes", `a member departs from a column "${departFrom}" that is not there`);
-    return { kind: "trees", weight, model, departFrom };
+    return { kind, weight, model, departFrom };
   }
   const given = fields.object("columns");
   const columns = { names: given.strings("names"), categorical: given.strings("categorical") };

@@ -90,6 +90,17 @@ generalChecks({
   fromBytes: (bytes) => adapt(DirectForecaster.fromBytes(bytes)),
 });
 
+generalChecks({
+  name: "direct, a forest",
+  constant: 50,
+  rows: quantityRows,
+  fit: async ({ matrix, target, calibration, ...rest }) => {
+    const given = { matrix, target, calibration, ...sideOf(matrix.rows) };
+    return adapt(await fitDirect(given, { ...options, members: [{ kind: "forest", weight: 1 }], ...rest }));
+  },
+  fromBytes: (bytes) => adapt(DirectForecaster.fromBytes(bytes)),
+});
+
 function adapt(fitted: DirectForecaster) {
   return {
     toBytes: () => fitted.toBytes(),
@@ -203,7 +214,8 @@ describe("the direct forecaster", () => {
   test("an explanation sums to the forecast, part by part and for trees column by column", async () => {
     const few = quantityRows(300, 9);
     const trees = { kind: "trees" as const, weight: 1 };
-    for (const members of [blend, [trees], [{ ...trees, departFrom: "signal" }]]) {
+    const forest = { ...trees, kind: "forest" as const };
+    for (const members of [blend, [trees], [forest], [{ ...trees, departFrom: "signal" }]]) {
       const fitted = await fitDirect(rows, { ...options, members, levels: [] });
       const told = fitted.explain(few, ["who", "when", "what"]);
       const { point } = fitted.predict(few);

@@ -104,7 +104,7 @@ export const weatherRanges: Readonly<Record<WeatherVariable, readonly [min: numb
 };
 
 /** Models that forecast from rows of features; a blend is the weighted mean of several. */
-export const memberKinds = ["trees", "network", "ridge", "effects"] as const;
+export const memberKinds = ["trees", "forest", "network", "ridge", "effects"] as const;
 export type MemberKindName = (typeof memberKinds)[number];
 export const modelKinds = [...memberKinds, "blend"] as const;
 export type ModelKindName = (typeof modelKinds)[number];

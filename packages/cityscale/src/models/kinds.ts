@@ -86,7 +86,7 @@ export function membersOf(
 function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): MemberSpec[] {
   const columns = view.smooth;
   // The expectation of days is four weeks old on average; the newest days say more of how things stand.
-  if (kind === "trees")
+  if (kind === "trees" || kind === "forest")
     return [{ kind, weight: 1, seed, ...(view.slotsPerDay === 1 && { departFrom: "fading_50" }) }];
   if (kind === "effects") return [{ kind, weight: 1, seed, effects: effectTerms(view) }];
   if (kind === "network") return networks(effort, (i) => ({ seed: seed + i, columns }));
@@ -110,6 +110,7 @@ function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effo
 function farMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): MemberSpec[] {
   const effects = effectTerms(view);
   const [usual] = halfLives;
+  if (kind === "forest") return [{ kind, weight: 1, seed, halfLifeDays: usual }];
   if (kind === "trees") {
     return halfLives.map((halfLifeDays) => ({ kind, weight: 1 / halfLives.length, seed, halfLifeDays }));
   }

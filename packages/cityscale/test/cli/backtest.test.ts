@@ -177,11 +177,11 @@ describe("backtest", () => {
   test("kinds of a comparison that are none are wrong use", async () => {
     const { code, err } = await inProcess("compare", ...first.slice(1), "--kinds", "trees,blend");
     expect(code).toBe(2);
-    expect(err).toMatch(/some of trees,network,ridge,effects/);
+    expect(err).toMatch(/some of trees,forest,network,ridge,effects/);
   });
 
   test.each([
-    [["--kind", "forest"], /one of trees, network, ridge, effects, blend/],
+    [["--kind", "wood"], /one of trees, forest, network, ridge, effects, blend/],
     [["--fast", "--kind", "network"], /trees alone/],
     [["--from", "2015-02-30"], /date that exists/],
     [["--to", "2015-06-01"], /before --from/],

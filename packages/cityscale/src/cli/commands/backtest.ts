@@ -16,7 +16,7 @@ export function addBacktest(program: Command, add: Add, io: Io): void {
     )
       .option(
         "--kind <name>",
-        "what is trained: trees, network, ridge, effects or a blend; what the target declares, or else a blend, when left out",
+        "what is trained: trees, a forest, network, ridge, effects or a blend; what the target declares, or else a blend, when left out",
       )
       .option("--fast", "trees alone: faster, a little worse")
       .option("--classical", "classical models too, on every 14th origin: beside all others on the same rows")
