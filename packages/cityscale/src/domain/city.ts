@@ -117,6 +117,8 @@ const targetSchema = z.strictObject({
     .prefault({}),
   gates: z.record(z.string(), bounds).default({ gain: { min: 0.02 } }),
   features: z.array(featureSchema).default([]),
+  /** Adds how the other entities within so many kilometres departed from their expectations; none when left out. */
+  neighboursWithinKm: z.number().positive().max(200).optional(),
   anomalies: z
     .strictObject({
       /**
@@ -153,6 +155,26 @@ const targetSchema = z.strictObject({
     .prefault({}),
 });
 
+/** How long a kind of data is kept; null = for ever. */
+const keep = (usual: string) => duration.nullable().default(usual);
+
+const retentionSchema = z.strictObject({
+  /** Rows as they were received, after they have become clean ones. */
+  raw: keep("90d"),
+  /** Rows refused by the contract. */
+  quarantine: keep("365d"),
+  /** Snapshots of stations, after their outcomes are settled. */
+  snapshots: keep("400d"),
+  /** Forecasts of quantities, after their local day has been scored and settled. */
+  forecasts: keep("400d"),
+  /** Forecasts of binary targets, after the local day of their origins has been scored and settled. */
+  risks: keep("30d"),
+  /** Heartbeats, after their forecasts are gone. */
+  batches: keep("400d"),
+  /** Dataset versions that neither a champion, the one before it, a challenger nor a run refers to. */
+  datasets: keep("30d"),
+});
+
 /** More bikes than any station holds. */
 const largestLevel = 2000;
 
@@ -180,12 +202,16 @@ const citySchema = z.strictObject({
   targets: z.record(z.string(), targetSchema),
   /** Values known to be wrong, e.g. of half-loaded days: missing for features, training and scores. */
   masks: z.array(maskSchema).default([]),
+  retention: retentionSchema.prefault({}),
   /** Shown wherever the data are. */
   attribution: z
     .array(z.strictObject({ publisher: z.string(), licence: z.string(), url: z.url().optional() }))
     .default([]),
 });
 
+/** How long each kind of data is kept, as durations; null = for ever. */
+export type Retention = z.output<typeof retentionSchema>;
+export type RetentionKind = keyof Retention;
 export type SourceDeclaration = z.output<typeof sourceSchema>;
 export type CityDeclaration = z.input<typeof citySchema>;
 export interface Measure extends Omit<z.output<typeof measureSchema>, "contract" | "absence"> {
@@ -338,8 +364,41 @@ export function defineCity(declaration: CityDeclaration): City {
     if (measure !== undefined && !(measure in city.measures))
       problems.push(`masks.${i}.measure: there is no measure "${measure}"`);
   }
+  problems.push(...retentionProblems(city.retention, Object.values(targets)));
   if (problems.length > 0 || !grid) throw new CityError(cityId, problems);
   return { ...city, measures, targets, stepMs, grid, declaration };
+}
+
+/** What training on snapshots looks back on before its test window: rows of 60 days, and what their features look at. */
+const stockOutMemory = "178d";
+
+/** Days are held against those before them: monitoring looks back on so many days of forecasts. */
+const forecastMemory = "240d";
+
+function retentionProblems(
+  retention: Retention,
+  targets: readonly Pick<Target, "kind" | "training">[],
+): string[] {
+  const problems: string[] = [];
+  const days = (kind: RetentionKind) => {
+    const text = retention[kind];
+    return text === null ? Number.POSITIVE_INFINITY : parseDuration(text) / 86_400_000;
+  };
+  const least = (kind: RetentionKind, enough: number, why: string) => {
+    if (days(kind) < enough)
+      problems.push(`retention.${kind}: ${retention[kind]} is too short; ${why}: at least ${enough}d`);
+  };
+  for (const kind of Object.keys(retention) as RetentionKind[]) least(kind, 1, "keep everything for a day");
+  least("forecasts", parseDuration(forecastMemory) / 86_400_000, "days are judged by the months before them");
+  const windows = targets
+    .filter(({ kind }) => kind === "binary")
+    .map(({ training }) => parseDuration(training.testWindow));
+  const learned = (parseDuration(stockOutMemory) + Math.max(0, ...windows)) / 86_400_000;
+  if (windows.length > 0) least("snapshots", learned, "models learn from so many days");
+  for (const kind of ["forecasts", "risks"] as const)
+    if (days("batches") < days(kind))
+      problems.push(`retention.batches: ${retention.batches} is shorter than retention.${kind}`);
+  return problems;
 }
 
 /** Targets that are forecast one by one, with quantiles. */

@@ -6,7 +6,7 @@ import { runCustom } from "./custom.ts";
 import { buildDailyWeather } from "./daily.ts";
 import { buildDays, buildEvents, buildWeather } from "./inputs.ts";
 import type { FeatureRequest } from "./request.ts";
-import { buildCity, buildTargets, buildValues, buildVariants } from "./tables.ts";
+import { buildOthers, buildTargets, buildValues, buildVariants } from "./tables.ts";
 import type { FeatureView } from "./view.ts";
 
 /** Rows of features as columns; every array has one entry per row. Missing numbers are NaN. */
@@ -73,7 +73,7 @@ export async function buildFeatures(
   }
   await buildValues(connection, view, request);
   await buildCells(connection, view);
-  await buildCity(connection, view);
+  await buildOthers(connection, view);
   await buildWeather(connection, view, request);
   await buildEvents(connection, request);
   await buildTargets(connection, view, request);
@@ -199,6 +199,12 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
       LEFT JOIN hist hi ON hi.v = w.v AND hi.e = w.e AND hi.t = w.anchor
       LEFT JOIN city ci ON ci.v = w.cv AND ci.t = w.anchor
       LEFT JOIN (SELECT v, key, r FROM city WHERE fold = 0) cd ON cd.v = w.cv AND cd.key = w.key - ${spd}
+      ${
+        view.neighboursWithinKm === null
+          ? ""
+          : `LEFT JOIN neighbours ne ON ne.v = w.cv AND ne.e = w.e AND ne.t = w.anchor
+      LEFT JOIN (SELECT v, e, key, r FROM neighbours WHERE fold = 0) nd ON nd.v = w.cv AND nd.e = w.e AND nd.key = w.key - ${spd}`
+      }
       LEFT JOIN holiday_cells lh ON lh.v = w.v AND lh.e = w.e AND lh.key = d.last_same_holiday * ${spd} + w.slot
       LEFT JOIN wx ON wx.issue = w.issue AND wx.t = w.t
       ${spd === 1 ? "LEFT JOIN wx_behind wb ON wb.o = w.o AND wb.t = w.t" : ""}

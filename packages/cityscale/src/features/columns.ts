@@ -16,7 +16,7 @@ export type ViewPart = (typeof viewParts)[number];
 
 /**
  * One column of a view. Its SQL reads the row `w` (with its places' values of `keyed`), its day `d`, entity `n`,
- * history `hi`, city `ci`, city a day before `cd`, last holiday `lh`, weather `wx`, events `ev` and origin `g`.
+ * history `hi`, city `ci`, city a day before `cd`, neighbours `ne`, neighbours a day before `nd`, last holiday `lh`, weather `wx`, events `ev` and origin `g`.
  */
 export interface ViewColumn {
   readonly name: string;
@@ -32,6 +32,8 @@ export interface ViewColumn {
   readonly timeless?: true;
   /** It tells the place in the year, and nothing else. */
   readonly seasonal?: true;
+  /** It tells how other entities do. */
+  readonly ofOthers?: true;
   /** It is the same for weeks, or in no other week: of a year seen once it tells which those were. */
   readonly slow?: true;
 }
@@ -56,6 +58,8 @@ export interface ViewShape {
   readonly medianWeeks: readonly number[];
   /** Steps on either side of a weather mean around the target; 0 where steps are too long for one. */
   readonly nearSteps: number;
+  /** How far away neighbours may be, in km; null where none are asked for. */
+  readonly neighboursWithinKm: number | null;
   readonly custom: readonly FeatureDeclaration[];
   /** The city's place, in degrees. */
   readonly location: { readonly lat: number; readonly lon: number };
@@ -230,10 +234,22 @@ const levels = block("recent level", (shape) => ({
   origin_slot: notSmooth("g.anchor_slot"),
 }));
 
+const ofOthers = (sql: string) => ({ sql, ofOthers: true }) as const;
+
 const city = block("recent level", (shape) => ({
-  ...Object.fromEntries(shape.cityLevels.map(({ name }) => [`city_${name}`, `ci."city_${name}"`])),
-  city_day_1: known(shape, 1, "cd.r"),
+  ...Object.fromEntries(shape.cityLevels.map(({ name }) => [`city_${name}`, ofOthers(`ci."level_${name}"`)])),
+  city_day_1: ofOthers(known(shape, 1, "cd.r")),
 }));
+
+const neighbours = block("recent level", (shape) => {
+  if (shape.neighboursWithinKm === null) return {};
+  return {
+    ...Object.fromEntries(
+      shape.cityLevels.map(({ name }) => [`near_${name}`, ofOthers(`ne."level_${name}"`)]),
+    ),
+    near_day_1: ofOthers(known(shape, 1, "nd.r")),
+  };
+});
 
 const lastYear = block("recent level", () => ({ r_year: "w.r_year", r_year_week: "w.r_year_week" }));
 
@@ -358,6 +374,7 @@ const blocks: readonly Block[] = [
   lastWeeks,
   levels,
   city,
+  neighbours,
   lastYear,
   timeless(events),
   timeless(weather),

@@ -1,6 +1,7 @@
 import { dayOfDate } from "../domain/index.ts";
 import { type Connection, literal, weatherColumns } from "../lake/index.ts";
 import { weatherWithMemory } from "./columns.ts";
+import { metresSql } from "./metres.ts";
 import type { FeatureRequest } from "./request.ts";
 import type { FeatureView } from "./view.ts";
 
@@ -151,9 +152,6 @@ export async function buildWeather(
       LEFT JOIN around a ON a.issue = w.issue AND a.t = w.t`);
 }
 
-/** Metres of one degree of latitude. */
-const degreeM = 111_195;
-
 /**
  * `events_at`: attendance near each entity for the steps from three hours before an event to three hours after,
  * with the time from which it was known; the newest version known at an origin counts.
@@ -171,7 +169,7 @@ export async function buildEvents(connection: Connection, request: FeatureReques
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE events_at AS
     SELECT n.e, s.t, x.known_at, x.known_to, x.attendance,
-      exp(-sqrt(pow((n.lat - x.lat) * ${degreeM}, 2) + pow((n.lon - x.lon) * ${degreeM} * cos(radians(n.lat)), 2)) / 600.0) AS nearness,
+      exp(-${metresSql("n", "x")} / 600.0) AS nearness,
       s.start_at < x.end_at AND s.end_at > x.start_at AS during,
       s.start_at <= x.start_at AND s.end_at > x.start_at - 7200000 AS before_start,
       s.end_at > x.end_at AND s.start_at < x.end_at + 7200000 AS after_end

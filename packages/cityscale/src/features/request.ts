@@ -18,7 +18,7 @@ export interface FeatureRequest {
   readonly weather: WeatherMode;
   /** Numbers of the entities wanted; all when left out. */
   readonly entities?: readonly number[];
-  /** Compute nothing but these entities' own history: quick, but the city's columns are then theirs alone. */
+  /** Compute nothing but these entities' own history: quick, but columns of other entities (`ofOthers`) are then theirs alone. */
   readonly alone?: boolean;
   /**
    * `fast` computes windows once over the current values and repairs the origins that saw other ones;

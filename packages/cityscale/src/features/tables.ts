@@ -1,4 +1,5 @@
 import { type Connection, literal } from "../lake/index.ts";
+import { metresSql } from "./metres.ts";
 import type { FeatureRequest } from "./request.ts";
 import type { FeatureView } from "./view.ts";
 
@@ -102,31 +103,48 @@ export async function buildTargets(
     FROM near n ASOF LEFT JOIN dead d ON d.e = n.e AND n.t > d.after_t`);
 }
 
-/** `city`: the mean departure of all entities; where some saw other values, theirs take the place of the current ones. */
-export async function buildCity(connection: Connection, view: FeatureView): Promise<void> {
+/** Departures of all entities; where some saw other values, theirs take the place of the current ones. */
+const departuresSql = (view: FeatureView) => {
   const reach = 8 * view.slotsPerDay;
+  return `
+    SELECT v, e, t, key, fold, r FROM cells WHERE v = 0
+    UNION ALL
+    SELECT p.v, c.e, c.t, c.key, c.fold, c.r
+    FROM (SELECT DISTINCT v, o FROM variants) p JOIN origins g USING (o)
+      JOIN cells c ON c.v = 0 AND c.t BETWEEN g.anchor - ${reach} AND g.anchor
+      ANTI JOIN variants x ON x.v = p.v AND x.e = c.e
+    UNION ALL
+    SELECT c.v, c.e, c.t, c.key, c.fold, c.r FROM cells c JOIN origins g ON g.o = c.v - 1
+    WHERE c.v > 0 AND c.t BETWEEN g.anchor - ${reach} AND g.anchor`;
+};
+
+/**
+ * `city`: the mean departure of all entities (v, t), and `neighbours`: of those around each (v, e, t), with their
+ * levels.
+ */
+export async function buildOthers(connection: Connection, view: FeatureView): Promise<void> {
+  const levels = (by: string) =>
+    view.cityLevels.map(({ name, steps }) => `${level(steps, by)} AS "level_${name}"`).join(", ");
+  const mean = "any_value(key) AS key, any_value(fold) AS fold, avg(r) AS r";
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE city AS
-    WITH means AS (
-      SELECT v, t, any_value(key) AS key, any_value(fold) AS fold, avg(r) AS r FROM (
-        SELECT v, t, key, fold, r FROM cells WHERE v = 0
-        UNION ALL
-        SELECT p.v, c.t, c.key, c.fold, c.r
-        FROM (SELECT DISTINCT v, o FROM variants) p JOIN origins g USING (o)
-          JOIN cells c ON c.v = 0 AND c.t BETWEEN g.anchor - ${reach} AND g.anchor
-          ANTI JOIN variants x ON x.v = p.v AND x.e = c.e
-        UNION ALL
-        SELECT c.v, c.t, c.key, c.fold, c.r FROM cells c JOIN origins g ON g.o = c.v - 1
-        WHERE c.v > 0 AND c.t BETWEEN g.anchor - ${reach} AND g.anchor
-      ) GROUP BY v, t
+    SELECT v, t, key, fold, r, ${levels("v")}
+    FROM (SELECT v, t, ${mean} FROM (${departuresSql(view)}) GROUP BY v, t)`);
+  if (view.neighboursWithinKm === null) return;
+  await connection.run(`
+    CREATE OR REPLACE TEMP TABLE neighbours AS
+    WITH pairs AS (
+      SELECT n.e, x.e AS other FROM entities n JOIN entities x ON x.e <> n.e
+      WHERE ${metresSql("n", "x")} <= ${1000 * view.neighboursWithinKm}
     )
-    SELECT v, t, key, fold, r,
-      ${view.cityLevels.map(({ name, steps }) => `${level(steps)} AS "city_${name}"`).join(", ")}
-    FROM means`);
+    SELECT v, e, t, key, fold, r, ${levels("v, e")}
+    FROM (
+      SELECT c.v, p.e, c.t, ${mean} FROM (${departuresSql(view)}) c JOIN pairs p ON p.other = c.e GROUP BY c.v, p.e, c.t
+    )`);
 }
 
-const level = (steps: number) => {
-  const frame = `(PARTITION BY v ORDER BY t ROWS ${steps - 1} PRECEDING)`;
+const level = (steps: number, by: string) => {
+  const frame = `(PARTITION BY ${by} ORDER BY t ROWS ${steps - 1} PRECEDING)`;
   return `CASE WHEN count(r) OVER ${frame} >= ${fewest(steps)} THEN avg(r) OVER ${frame} END`;
 };
 

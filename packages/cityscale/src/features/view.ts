@@ -43,6 +43,8 @@ export interface FeatureView extends ViewShape {
   readonly seasonal: readonly string[];
   /** Columns that change as slowly, or come once a year: the same of them, without the newest counts beside them. */
   readonly slow: readonly string[];
+  /** Columns that tell how other entities do. */
+  readonly ofOthers: readonly string[];
   /** Columns that come from the weather, which a model must be able to do without. */
   readonly weatherColumns: readonly string[];
 }
@@ -79,6 +81,7 @@ export function createView(
     weeklyLags: [...weeklyLags],
     medianWeeks: [...medianWeeks],
     nearSteps: Math.floor(nearMs / stepMs),
+    neighboursWithinKm: target.neighboursWithinKm ?? null,
     custom: target.features,
     location: city.location,
   };
@@ -99,6 +102,7 @@ export function createView(
     timeless: columns.filter(({ timeless }) => timeless).map(({ name }) => name),
     seasonal: columns.filter(({ seasonal }) => seasonal).map(({ name }) => name),
     slow: columns.filter(({ slow }) => slow).map(({ name }) => name),
+    ofOthers: columns.filter(({ ofOthers }) => ofOthers).map(({ name }) => name),
     weatherColumns: columns.filter(({ part }) => part === "weather").map(({ name }) => name),
   };
   const id = createHash("sha256")

@@ -349,7 +349,7 @@ export class ForecastServer {
     if (set.rows !== stored.rows)
       throw new CityScaleError("CONFLICT", "the data changed while the what-if was computed; ask again");
     const columns = set.columns.map((column, i) =>
-      view.columns[i]!.startsWith("city_") ? stored.columns[i]! : column,
+      view.ofOthers.includes(view.columns[i]!) ? stored.columns[i]! : column,
     );
     return { ...set, columns };
   }

@@ -99,6 +99,7 @@ async function live(place: Partial<CityDeclaration>, seed: number, origins = 3) 
       { days: ["2024-09-14"], entities: ["b"], reason: "half" },
     ],
     ...place,
+    targets: { walkers: { ...place.targets?.["walkers"], neighboursWithinKm: 0.3 } },
   });
   const lagMs = [0, 2 * hourMs, 26 * hourMs][seed % 3]!;
   const { lake, clock } = await openLake(city, {

@@ -188,6 +188,8 @@ describe("every feature is what its definition says", () => {
     async (_name, date, days, lagHours, declaration) => {
       const city = smallCity({
         ...declaration,
+        // The first two of three places are near each other, and so are the last two.
+        targets: { walkers: { ...declaration.targets?.["walkers"], neighboursWithinKm: 0.9 } },
         measures: {
           walkers: {
             kind: "flow",

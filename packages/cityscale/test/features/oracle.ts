@@ -66,7 +66,7 @@ export function createOracle(world: World, origin: number, lagMs: number) {
   const weeksBack = (e: number, key: number, from: number, count: number) =>
     known(Array.from({ length: count }, (_, i) => plainAt(e, key - (from + i) * week)));
   const cache = new Map<string, number>();
-  const { expectation: named, horizonSteps } = Object.values(city.targets)[0]!;
+  const { expectation: named, horizonSteps, neighboursWithinKm } = Object.values(city.targets)[0]!;
   const far = spd > 1 && horizonSteps + lagMs / city.stepMs >= 2 * week;
   const relative = named === "geometric-mean-8";
   const average = (values: readonly number[]) =>
@@ -103,6 +103,18 @@ export function createOracle(world: World, origin: number, lagMs: number) {
   const level = (values: readonly number[]) =>
     known(values).length >= Math.max(1, Math.ceil(0.3 * values.length)) ? mean(known(values)) : Number.NaN;
   const cityAt = (t: number) => mean(known(world.values.map((_, e) => r(e, t))));
+  const metres = ([lat, lon]: readonly [number, number], to: readonly [number, number]) =>
+    Math.hypot((lat - to[0]) * 111_195, (lon - to[1]) * 111_195 * Math.cos((lat * Math.PI) / 180));
+  const nearAt = (e: number, t: number) =>
+    mean(
+      known(
+        world.places.map((place, other) =>
+          other !== e && metres(world.places[e]!, place) <= 1000 * neighboursWithinKm!
+            ? r(other, t)
+            : Number.NaN,
+        ),
+      ),
+    );
   const days = (text: string) =>
     Math.round((Number.parseInt(text, 10) * (text.endsWith("d") ? 86_400_000 : 3_600_000)) / city.stepMs);
   const cityLevels = new Map<string, number>();
@@ -212,6 +224,13 @@ export function createOracle(world: World, origin: number, lagMs: number) {
         if (days(name) < 1) continue;
         if (!cityLevels.has(name)) cityLevels.set(name, level(lastSteps(days(name)).map(cityAt)));
         out[`city_${name}`] = cityLevels.get(name)!;
+        if (neighboursWithinKm) out[`near_${name}`] = level(lastSteps(days(name)).map((at) => nearAt(e, at)));
+      }
+      if (neighboursWithinKm) {
+        out["near_day_1"] =
+          key - spd <= anchorKey && stepOfKey.has(key - spd)
+            ? nearAt(e, stepOfKey.get(key - spd)!)
+            : Number.NaN;
       }
       let before = day - 1;
       while (before > day - 500 && holidays.get(before) !== holidays.get(day)) before--;
@@ -335,11 +354,8 @@ export function createOracle(world: World, origin: number, lagMs: number) {
   function eventsAt(e: number, t: number): Record<string, number> {
     const [lat, lon] = world.places[e]!;
     const [start, end] = [grid.startOf(t), grid.endOf(t)];
-    const near = (event: CityEvent) => {
-      const north = (lat - event.lat!) * 111_195;
-      const east = (lon - event.lon!) * 111_195 * Math.cos((lat * Math.PI) / 180);
-      return (event.attendance ?? 1000) * Math.exp(-Math.hypot(north, east) / 600);
-    };
+    const near = (event: CityEvent) =>
+      (event.attendance ?? 1000) * Math.exp(-metres([lat, lon], [event.lat!, event.lon!]) / 600);
     const sum = (events: readonly CityEvent[]) =>
       events.length === 0
         ? Number.NaN
