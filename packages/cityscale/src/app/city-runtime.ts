@@ -114,8 +114,11 @@ export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
       lagMs: (target: Target) => lagOf({ city, lagMs }, target),
     });
     await server.open();
+    const profiles = join(config.home, "profiles", `${city.id}.bin`);
     const risk =
-      binaryTargets(city).length === 0 ? null : new RiskServer({ city, lake, registry, clock, log });
+      binaryTargets(city).length === 0
+        ? null
+        : new RiskServer({ city, lake, registry, clock, log, profiles });
     await risk?.open();
     if (risk) await lake.define(riskScoreTables);
     await lake.define(outcomeTables + anomalyTables);
@@ -146,6 +149,7 @@ export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
       online,
       close: async () => {
         online.close();
+        await risk?.close();
         await lake.close();
       },
     };

@@ -10,7 +10,7 @@ import { pipeline } from "node:stream/promises";
  */
 export async function atomicWrite(
   path: string,
-  data: string | Uint8Array,
+  data: string | Uint8Array | readonly Uint8Array[],
   options: { mode?: number } = {},
 ): Promise<void> {
   const folder = dirname(path);
@@ -27,7 +27,11 @@ export async function atomicWrite(
 }
 
 /** Writes a new file and waits until the disk has it. Fails when the file exists. */
-export async function writeDurably(path: string, data: string | Uint8Array, mode = 0o644): Promise<void> {
+export async function writeDurably(
+  path: string,
+  data: string | Uint8Array | readonly Uint8Array[],
+  mode = 0o644,
+): Promise<void> {
   const file = await open(path, "wx", mode);
   try {
     await file.writeFile(data);

@@ -146,4 +146,8 @@ export const migrations: readonly string[] = [
     renting BOOLEAN, "returning" BOOLEAN, reported_at BIGINT, known_at BIGINT, ingested_at BIGINT, source VARCHAR
   );
   `,
+  // What retention has removed: of each kind (and target, where forecasts are meant) everything before an instant.
+  `
+  CREATE TABLE retained (kind VARCHAR, target VARCHAR, from_at BIGINT, "rows" BIGINT, PRIMARY KEY (kind, target));
+  `,
 ];

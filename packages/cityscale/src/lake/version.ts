@@ -8,7 +8,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CityScaleError } from "../core/index.ts";
 import { type Connection, type Engine, literal, openEngine } from "./duckdb.ts";
@@ -155,6 +155,45 @@ export async function openVersion(
     close();
     throw error;
   }
+}
+
+/** A dataset version on disk. */
+export interface StoredVersion {
+  readonly id: string;
+  /** Instant of the city's clock at which it was first cut; null where the manifest cannot be read. */
+  readonly knownAt: number | null;
+  readonly bytes: number;
+}
+
+/** The dataset versions below a folder, damaged ones included. */
+export async function listVersions(root: string): Promise<StoredVersion[]> {
+  const names = existsSync(root) ? await readdir(root) : [];
+  const versions: StoredVersion[] = [];
+  for (const id of names.filter((name) => !name.startsWith("."))) {
+    const folder = join(root, id);
+    const sizes = await Promise.all(
+      (await readdir(folder)).map(async (file) => (await stat(join(folder, file))).size),
+    );
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    versions.push({ id, knownAt: await knownAtOf(folder), bytes });
+  }
+  return versions.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+async function knownAtOf(folder: string): Promise<number | null> {
+  try {
+    const manifest = await readFile(join(folder, "manifest.json"), "utf8");
+    return (JSON.parse(manifest) as { knownAt: number }).knownAt;
+  } catch {
+    return null;
+  }
+}
+
+/** Removes a dataset version: under its name it is there whole or not at all, also after a kill. */
+export async function removeVersion(root: string, id: string): Promise<void> {
+  const gone = join(root, `.removing-${id}`);
+  await rename(join(root, id), gone);
+  await rm(gone, { recursive: true });
 }
 
 async function checkedManifest(

@@ -11,15 +11,15 @@ import {
   type Target,
 } from "../domain/index.ts";
 import {
-  type FallProfiles,
   featureMemoryMs,
+  KeptProfiles,
   LevelHistory,
   type LevelTarget,
   LevelWindow,
-  profilesOfLake,
+  profileMemoryMs,
   publicHolidays,
 } from "../features/index.ts";
-import type { Lake } from "../lake/index.ts";
+import { type Lake, retainedFrom } from "../lake/index.ts";
 import {
   expectedShortfall,
   forecastPersistence,
@@ -71,17 +71,26 @@ export class RiskServer {
   readonly #champions: ReturnType<typeof loadChampions<BinaryForecaster>>;
   readonly #asked: readonly Asked[];
   readonly #window = new LevelWindow(featureMemoryMs);
-  #profiles: { readonly key: string; readonly of: readonly FallProfiles[] } | undefined;
+  readonly #profiles: KeptProfiles;
   #outlook: RiskOutlook | null = null;
   /** One batch at a time: they share what is held in memory. */
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(parts: { city: City; lake: Lake; registry: Registry; clock: Clock; log: Log }) {
+  /** @param parts.profiles file that keeps the week's profiles for the next process */
+  constructor(parts: {
+    city: City;
+    lake: Lake;
+    registry: Registry;
+    clock: Clock;
+    log: Log;
+    profiles: string;
+  }) {
     const { city, registry, log } = parts;
     this.#city = city;
     this.#lake = parts.lake;
     this.#clock = parts.clock;
     this.#log = log;
+    this.#profiles = new KeptProfiles(parts.profiles, log);
     this.#champions = loadChampions({ registry, city: city.id, log }, (bytes) =>
       BinaryForecaster.fromBytes(bytes),
     );
@@ -92,6 +101,12 @@ export class RiskServer {
 
   async open(): Promise<void> {
     await this.#lake.define(riskTables);
+  }
+
+  /** Waits until what is kept for the next process is written; later calls make no batch. */
+  async close(): Promise<void> {
+    await this.#tail;
+    await this.#profiles.close();
   }
 
   /**
@@ -138,7 +153,7 @@ export class RiskServer {
     const champions = await Promise.all(
       this.#asked.map(({ target, level }) => this.#champions.get(target.name, stockOutView(level).id)),
     );
-    const history = await this.#history(originAt);
+    const history = await this.#history(originAt, options.current);
     options.signal?.throwIfAborted();
     const origins = Float64Array.of(originAt);
     const row = history.newestAt(origins)[0]!;
@@ -198,22 +213,22 @@ export class RiskServer {
   }
 
   /** Snapshots as known at an origin, with the profiles of its week. */
-  async #history(originAt: number): Promise<LevelHistory> {
+  async #history(originAt: number, current: boolean): Promise<LevelHistory> {
     const { timeZone } = this.#city;
     return await this.#lake.read(async (connection) => {
+      const from = await retainedFrom(connection, "snapshots");
+      if (from !== null && originAt - profileMemoryMs < from)
+        throw new CityScaleError(
+          "DATA_MISSING",
+          `snapshots before ${formatLocal(timeZone, from)} are not kept; what was known at ${formatLocal(timeZone, originAt)} cannot be told any more`,
+        );
       await this.#window.extend(connection, originAt);
       const holidays = await publicHolidays(connection);
       const { levels } = this.#window;
-      const { stations } = levels;
       const targets = this.#asked.map(({ level }) => level);
       const asOf = new LevelHistory(levels, timeZone, holidays).profileInstant(originAt);
-      const key = `${asOf} ${stations.map(({ entity }) => entity).join(" ")}`;
-      if (this.#profiles?.key !== key) {
-        this.#profiles = undefined;
-        const of = await profilesOfLake(connection, { stations, timeZone, targets, asOf });
-        this.#profiles = { key, of };
-      }
-      const { of } = this.#profiles;
+      const asked = { stations: levels.stations, timeZone, targets, asOf };
+      const of = await this.#profiles.get(connection, asked, current);
       return new LevelHistory(levels, timeZone, holidays, (target) => of[targets.indexOf(target)]!);
     });
   }

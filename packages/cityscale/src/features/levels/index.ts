@@ -8,6 +8,7 @@ export {
   profileMemoryMs,
   publicHolidays,
 } from "./history.ts";
+export { KeptProfiles } from "./kept-profiles.ts";
 export {
   capacityAt,
   type LevelRange,
@@ -17,5 +18,5 @@ export {
 } from "./levels.ts";
 export { distanceKm } from "./neighbours.ts";
 export type { Outcomes } from "./outcomes.ts";
-export { profilesOfLake } from "./profiles.ts";
+export { type ProfileOptions, profilesOfLake } from "./profiles.ts";
 export { LevelWindow } from "./window.ts";

@@ -14,7 +14,22 @@ export interface ProfileTask {
   readonly asOf: number;
 }
 
+export interface ProfileOptions {
+  readonly stations: readonly Station[];
+  readonly timeZone: string;
+  readonly targets: readonly LevelTarget[];
+  /** What was known then counts, ms UTC. */
+  readonly asOf: number;
+}
+
 const dayMs = 86_400_000;
+
+/** An hour more, so that the first rows have a row before them. */
+const fromOf = (asOf: number) => asOf - profileDays[2] * dayMs - dayMs / 24;
+
+/** Which snapshots profiles are made from, as an SQL condition. */
+export const profileRange = (asOf: number): string =>
+  `"at" >= ${Math.ceil(fromOf(asOf))} AND known_at <= ${Math.floor(asOf)}`;
 
 /**
  * Profiles of each target as known at an instant, from the lake's snapshots of the longest window. They are computed
@@ -22,17 +37,10 @@ const dayMs = 86_400_000;
  */
 export async function profilesOfLake(
   connection: Connection,
-  options: {
-    readonly stations: readonly Station[];
-    readonly timeZone: string;
-    readonly targets: readonly LevelTarget[];
-    readonly asOf: number;
-  },
+  options: ProfileOptions,
 ): Promise<FallProfiles[]> {
   const { stations, timeZone, targets, asOf } = options;
-  // An hour more, so that the first rows have a row before them.
-  const from = asOf - profileDays[2] * dayMs - dayMs / 24;
-  const levels = await readLevels(connection, { from, knownBy: asOf }, stations);
+  const levels = await readLevels(connection, { from: fromOf(asOf), knownBy: asOf }, stations);
   const task: ProfileTask = { levels, timeZone, holidays: await publicHolidays(connection), targets, asOf };
   const worker = new Worker(new URL("./profile-worker.ts", import.meta.url), { execArgv: [] });
   try {
