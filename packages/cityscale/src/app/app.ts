@@ -27,6 +27,7 @@ import { loadCity } from "./cities.ts";
 import { type CityRuntime, openCity } from "./city-runtime.ts";
 import { defineJobs, enqueueAsset } from "./job-kinds.ts";
 import { removeLeftovers } from "./leftovers.ts";
+import { defineRetention } from "./retention.ts";
 import { isGenerated, simulate } from "./simulate.ts";
 import { clockOf, keepWorld, readWorld, type World } from "./world.ts";
 
@@ -54,6 +55,9 @@ export interface LoopReport {
 
 /** The default city when none is configured. */
 export const defaultCity = "sydney-pedestrians";
+
+/** When what is no longer kept is removed, by the city's clock: before the day's reviews. */
+const retentionCron = "40 1 * * *";
 
 export const codeVersion = (
   JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
@@ -170,6 +174,7 @@ export class App {
           ),
       );
       defineJobs(jobs, runtimes);
+      defineRetention(runtimes, { jobs, home: config.home, keepJobs: config.keepJobs });
       return new App({
         config,
         clock,
@@ -234,6 +239,13 @@ export class App {
         }
         await at("review", target.schedule.review, "model");
       }
+      await this.schedules.register({
+        name: `${city.id}/retention`,
+        cron: retentionCron,
+        timeZone: city.timeZone,
+        kind: "retention",
+        payload: { city: city.id },
+      });
     }
     this.schedules.start();
   }

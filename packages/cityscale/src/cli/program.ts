@@ -12,6 +12,7 @@ import { addLists } from "./commands/lists.ts";
 import { addModels } from "./commands/models.ts";
 import { addPredict } from "./commands/predict.ts";
 import { addQuality } from "./commands/quality.ts";
+import { addRetention } from "./commands/retention.ts";
 import { addRisk } from "./commands/risk.ts";
 import { addUp } from "./commands/up.ts";
 import { exitCodeHelp, exitCodeOf, exitCodes, UsageError } from "./exit-codes.ts";
@@ -63,6 +64,7 @@ export function createProgram(io: Io, exit: (code: number) => void): Command {
   addLists(program, add, io);
   addKeys(program, add, io);
   addBackup(program, add, io);
+  addRetention(program, add, io);
   addDoctor(program, add, io);
   addCity(program, add, io);
   return program;

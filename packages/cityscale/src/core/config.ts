@@ -38,6 +38,8 @@ const instant = z.union([
   }),
 ]);
 
+const days = z.string().regex(/^[1-9]\d*d$/, "write a number of days such as 30d");
+
 /** An http(s) address as it is; a folder, or the file:// address of one, as an absolute path. */
 const sourceAddress = z
   .string()
@@ -90,6 +92,7 @@ const configSchema = z.strictObject({
     .describe(
       "Memory that DuckDB may use in the program and in a training, each, e.g. 2GB; 224MB when left out.",
     ),
+  keepJobs: days.prefault("30d").describe("How long finished jobs are kept, in days, e.g. 30d."),
   sources: z
     .record(
       z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "use lower-case letters, digits and dashes"),

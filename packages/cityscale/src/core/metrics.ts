@@ -56,6 +56,12 @@ export function createMetrics({ processMetrics = false }: { processMetrics?: boo
       "Days held back, level shifts that last, and odd days of the last week.",
       ["city", "target", "kind"],
     ),
+    retentionRemoved: counter(
+      "retention_removed_total",
+      "Rows (of dataset versions: versions) that retention removed, by kind of data.",
+      ["city", "kind"],
+    ),
+    lakeBytes: gauge("lake_bytes", "Size of a city's lake file.", ["city"]),
     httpDuration: histogram(
       "http_request_duration_seconds",
       "Time to answer, by route and status.",

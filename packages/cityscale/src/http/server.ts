@@ -15,6 +15,7 @@ import { keyRoutes } from "./routes/keys.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { observationRoutes } from "./routes/observations.ts";
 import { predictRoutes } from "./routes/predict.ts";
+import { retentionRoutes } from "./routes/retention.ts";
 import { riskRoutes } from "./routes/risk.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { systemRoutes } from "./routes/system.ts";
@@ -81,6 +82,7 @@ export async function createHttp(app: App): Promise<FastifyInstance> {
   jobRoutes(http, app);
   keyRoutes(http, app);
   backupRoutes(http, app);
+  retentionRoutes(http, app);
   await http.ready();
   return http;
 }

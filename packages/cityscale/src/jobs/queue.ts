@@ -189,6 +189,10 @@ class InProcessJobs implements Jobs {
     return this.#store.nextRunAt();
   }
 
+  finishedBefore(before: number): Promise<number> {
+    return this.#store.finishedBefore(before);
+  }
+
   prune(before: number): Promise<number> {
     return this.#store.prune(before);
   }

@@ -173,6 +173,16 @@ export function createJobStore(db: Db) {
       return new Map(rows.map((row) => [row.lane, Number(row.count)]));
     },
 
+    finishedBefore: async (before: number): Promise<number> => {
+      const row = await db
+        .selectFrom("jobs")
+        .select((e) => e.fn.countAll().as("count"))
+        .where("finished_at", "<", before)
+        .where("state", "not in", live)
+        .executeTakeFirst();
+      return Number(row!.count);
+    },
+
     prune: async (before: number): Promise<number> => {
       const { numDeletedRows } = await db
         .deleteFrom("jobs")

@@ -112,6 +112,8 @@ export interface Jobs {
   idle(): Promise<void>;
   /** The earliest instant at which a queued job is due (or was); null when none is queued. */
   nextDueAt(): Promise<number | null>;
+  /** How many finished jobs ended before the instant. */
+  finishedBefore(before: number): Promise<number>;
   /** Deletes finished jobs that ended before the instant; returns how many. */
   prune(before: number): Promise<number>;
   on<Name extends keyof JobEvents>(name: Name, listener: (job: JobEvents[Name]) => void): () => void;

@@ -1,7 +1,7 @@
 import { parseDuration, startOfLocalDay, type Target } from "../domain/index.ts";
-import { foundKinds, literal } from "../lake/index.ts";
+import { literal } from "../lake/index.ts";
 import { scheduledOrigins } from "../models/index.ts";
-import { findAnomalies, liveScores, openAnomalies, scoreDays, settleAfterMs } from "../monitoring/index.ts";
+import { findAnomalies, liveScores, scoreDays, settleAfterMs } from "../monitoring/index.ts";
 import type { Batch } from "../serving/index.ts";
 import type { CityParts, Progress } from "./parts.ts";
 import { riskOutcomes } from "./risk-outcomes.ts";
@@ -124,7 +124,7 @@ export async function outcomes(
 }
 
 async function judge(parts: CityParts, target: Target): Promise<void> {
-  const { city, lake, log, metrics, partitions } = parts;
+  const { city, lake, log, partitions } = parts;
   const report = await findAnomalies(lake, city, target, parts.clock);
   for (const day of report.touched) {
     const [from, to] = [startOfLocalDay(city.timeZone, day), startOfLocalDay(city.timeZone, day + 1)];
@@ -132,10 +132,5 @@ async function judge(parts: CityParts, target: Target): Promise<void> {
   }
   for (const { kind, entity, reason } of report.found) {
     log.warn({ city: city.id, target: target.name, entity, kind, reason }, "a day out of the ordinary");
-  }
-  const open = await lake.read((connection) => openAnomalies(connection, target, parts.clock.now()));
-  for (const kind of foundKinds) {
-    const count = open.filter((annotation) => annotation.kind === kind).length;
-    metrics.openAnomalies.set({ city: city.id, target: target.name, kind }, count);
   }
 }

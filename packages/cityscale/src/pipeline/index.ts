@@ -10,4 +10,5 @@ export {
   type Partitions,
 } from "./partitions.ts";
 export { type CityParts, lagOf, type Progress } from "./parts.ts";
+export { type Expired, expired, retain } from "./retention.ts";
 export { riskOutcomesDue } from "./risk-outcomes.ts";

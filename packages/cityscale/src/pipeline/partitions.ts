@@ -62,6 +62,15 @@ export function createPartitions(parts: { database: MetadataDatabase; clock: Clo
         .where("partition_end", ">", Math.floor(from))
         .execute();
     },
+    /** Forgets partitions of an asset, of every target, that ended before an instant. */
+    async prune(city: string, asset: Asset, before: number): Promise<void> {
+      await db
+        .deleteFrom("asset_partitions")
+        .where("city", "=", city)
+        .where("asset", "like", `${asset}[%`)
+        .where("partition_end", "<", Math.floor(before))
+        .execute();
+    },
     async list(
       filter: { city?: string; asset?: string; state?: Partition["state"]; limit?: number } = {},
     ): Promise<Partition[]> {

@@ -1,5 +1,5 @@
 import { binaryTargets, localDay, startOfLocalDay } from "../domain/index.ts";
-import { literal } from "../lake/index.ts";
+import { literal, retainedFrom } from "../lake/index.ts";
 import { type AlarmsOf, riskScores, riskSettleMs, risksScoredAt, scoreRisks } from "../monitoring/index.ts";
 import type { AssetName } from "./partitions.ts";
 import type { CityParts, Progress } from "./parts.ts";
@@ -29,11 +29,14 @@ export async function riskOutcomes(
   const now = parts.clock.now();
   const targets = binaryTargets(city);
   const leader = targets[0]!;
-  const origins = await lake.read((connection) =>
-    connection.numbers(
-      `SELECT DISTINCT origin_at AS "at" FROM batches WHERE target = ${literal(leader.name)} AND origin_at <= ${Math.floor(now)} ORDER BY "at"`,
-    ),
-  );
+  const origins = await lake.read(async (connection) => {
+    // Days whose forecasts retention has removed keep the scores they have.
+    const from = (await retainedFrom(connection, "risks")) ?? 0;
+    return connection.numbers(
+      `SELECT DISTINCT origin_at AS "at" FROM batches
+       WHERE target = ${literal(leader.name)} AND origin_at BETWEEN ${from} AND ${Math.floor(now)} ORDER BY "at"`,
+    );
+  });
   const settled = new Set(
     (
       await partitions.list({

@@ -18,6 +18,7 @@ export const routes = [
   ["GET", "/v1/cities/{city}/risk/stations", "viewer"],
   ["GET", "/v1/cities/{city}/risk/scores", "viewer"],
   ["GET", "/v1/cities/{city}/anomalies", "viewer"],
+  ["GET", "/v1/cities/{city}/retention", "viewer"],
   ["GET", "/v1/cities/{city}/quality", "viewer"],
   ["GET", "/v1/cities/{city}/freshness", "viewer"],
   ["POST", "/v1/predict", "viewer"],
@@ -40,6 +41,7 @@ export const routes = [
   ["DELETE", "/v1/keys/{id}", "admin"],
   ["GET", "/v1/audit", "admin"],
   ["POST", "/v1/backup", "admin"],
+  ["POST", "/v1/retention", "admin"],
 ] as const;
 
 /** A path that one of the routes takes, with names that nothing has. */

@@ -18,6 +18,7 @@ export interface JobAnswer {
   readonly actor: string;
   readonly progress: number;
   readonly message: string | null;
+  readonly result: unknown;
   readonly error: { readonly code: string; readonly message: string } | null;
   readonly runAt: string;
   readonly createdAt: string;
@@ -80,7 +81,7 @@ async function makeAsset(
 }
 
 /** Polls a job until it has finished, showing how far it is. Ctrl-C cancels it. */
-async function follow(
+export async function follow(
   client: OwnerClient,
   io: Io,
   queued: JobAnswer,

@@ -10,9 +10,9 @@ const states = ["queued", "running", "succeeded", "failed", "cancelled"] as cons
 const errorCode = z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]);
 const failure = z.object({ code: errorCode, message: z.string() }).nullable();
 
-const jobSchema = z.object({
+export const jobSchema = z.object({
   id: z.string(),
-  kind: z.string().describe("The asset it makes"),
+  kind: z.string().describe("The asset it makes, or retention"),
   lane: z.enum(lanes),
   key: z.string().nullable(),
   schedule: z.string().nullable(),
@@ -61,7 +61,7 @@ function given<T extends object>(query: T): { [Key in keyof T]?: Exclude<T[Key],
 }
 
 /** A backfill's period as text, like every other instant. */
-function jobAnswer(job: Job): z.input<typeof jobSchema> {
+export function jobAnswer(job: Job): z.input<typeof jobSchema> {
   const payload = job.payload as { from?: number; to?: number } | null;
   const period =
     typeof payload?.from === "number" && typeof payload.to === "number"

@@ -1,7 +1,12 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { type App, codeVersion } from "../../app/index.ts";
 import { CityScaleError } from "../../core/index.ts";
+import { quantityTargets } from "../../domain/index.ts";
+import { foundKinds } from "../../lake/index.ts";
+import { openAnomalies } from "../../monitoring/index.ts";
 import { addEndpoint } from "../endpoint.ts";
 
 /** What probes and Prometheus ask, without a key. */
@@ -59,10 +64,12 @@ export function systemRoutes(http: FastifyInstance, app: App): void {
   });
 }
 
-/** Brings the gauges that grow with time up to now. */
+/** Brings the gauges that change without a job up to now. */
 async function measure(app: App): Promise<string> {
   const now = app.clock.now();
   for (const { city, lake, server } of app.cities.values()) {
+    const file = join(app.config.home, "lakes", `${city.id}.duckdb`);
+    app.metrics.lakeBytes.set({ city: city.id }, statSync(file).size);
     for (const { source, lastSuccessAt } of await lake.sourceStates()) {
       if (lastSuccessAt !== null)
         app.metrics.sourceAge.set({ city: city.id, source }, Math.max(0, now - lastSuccessAt) / 1000);
@@ -71,6 +78,13 @@ async function measure(app: App): Promise<string> {
       const [newest] = await server.batches(target, 1);
       if (newest)
         app.metrics.forecastAge.set({ city: city.id, target }, Math.max(0, now - newest.originAt) / 1000);
+    }
+    for (const target of quantityTargets(city)) {
+      const open = await lake.read((connection) => openAnomalies(connection, target, now));
+      for (const kind of foundKinds) {
+        const count = open.filter((annotation) => annotation.kind === kind).length;
+        app.metrics.openAnomalies.set({ city: city.id, target: target.name, kind }, count);
+      }
     }
   }
   return await app.metrics.text();
