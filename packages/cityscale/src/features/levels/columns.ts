@@ -1,6 +1,6 @@
 import { type FallProfiles, fallDepths } from "./fall-profile.ts";
 import { capacityAt, type Levels, rowAt } from "./levels.ts";
-import type { Outcomes } from "./outcomes.ts";
+import type { RowOutcome } from "./outcomes.ts";
 import type { Side } from "./side.ts";
 import { type LocalPlace, nextSlot } from "./slots.ts";
 
@@ -14,13 +14,16 @@ const changeMinutes = [10, 20, 30, 60, 120] as const;
 const flowMinutes = [20, 30, 60, 120] as const;
 const longestMinutes = 720;
 
+/** How far back from the newest snapshot all but counts are looked at, ms, and an hour more for gaps. */
+export const sideMemoryMs = (longestMinutes + 60) * minuteMs;
+
 /** Everything that the columns of one origin are made of. Arrays of stations; NaN is missing. */
 export interface OriginInputs {
   readonly levels: Levels;
   readonly side: Side;
   readonly other: Side;
-  /** Of the rows as origins, for what happened yesterday and a week ago. */
-  readonly outcomes: Outcomes;
+  /** Of a row as an origin, for what happened yesterday and a week ago: see `outcomesOf`. */
+  readonly outcomeOf: (row: number) => RowOutcome;
   readonly profiles: FallProfiles;
   readonly neighbours: readonly Int32Array[];
   readonly origin: number;
@@ -131,16 +134,17 @@ const recent: Block = {
 /** The same time yesterday and a week ago: the count, how deep it fell, and whether such a fall would do now. */
 const before: Block = {
   names: ["1d", "7d"].flatMap((ago) => [`count_${ago}`, `fall_${ago}`, `fall_beyond_${ago}`]),
-  fill: ({ levels: { at, stations }, side, outcomes, row, below }, c) => {
+  fill: ({ levels: { at, stations }, side, outcomeOf, row, below }, c) => {
     const width = stations.length;
     for (const days of [1, 7]) {
       const wanted = at[row]! - days * dayMs;
       const found = rowAt(at, wanted + toleranceMs);
       const then = found >= 0 && wanted - at[found]! < hourMs / 2 ? found : -1;
-      const isKnown = then >= 0 && outcomes.endRow[then]! <= row;
+      const came = then >= 0 ? outcomeOf(then) : null;
+      const isKnown = came !== null && came.endRow <= row;
       for (let s = 0; s < width; s++) {
         const count = then < 0 ? Number.NaN : missing(side.count[then * width + s]!);
-        const lowest = isKnown ? missing(outcomes.lowest[then * width + s]!) : Number.NaN;
+        const lowest = isKnown ? missing(came.lowest[s]!) : Number.NaN;
         c[`count_${days}d`]![s] = count;
         c[`fall_${days}d`]![s] = count - lowest;
         c[`fall_beyond_${days}d`]![s] =

@@ -1,10 +1,10 @@
 import type { LevelName } from "../../domain/index.ts";
 import type { Connection } from "../../lake/index.ts";
-import { fillOrigin, levelColumns, originColumns } from "./columns.ts";
+import { fillOrigin, levelColumns, originColumns, sideMemoryMs } from "./columns.ts";
 import { type FallProfiles, fallDepths, fallProfiles, profileDays } from "./fall-profile.ts";
 import { type Levels, rowAt } from "./levels.ts";
 import { neighboursOf } from "./neighbours.ts";
-import { type Outcomes, outcomesOf } from "./outcomes.ts";
+import { type Outcomes, outcomesOf, type RowOutcome } from "./outcomes.ts";
 import { type Side, sideOf } from "./side.ts";
 import { LocalWeek } from "./slots.ts";
 
@@ -33,6 +33,9 @@ export async function publicHolidays(connection: Connection): Promise<Set<number
   const { day } = await connection.numbers("SELECT DISTINCT day FROM holidays WHERE kind = 'public'");
   return new Set(day);
 }
+
+/** Each origin asks for the outcomes of two rows. */
+const fewOrigins = 50;
 
 const weekMs = 7 * 86_400_000;
 
@@ -110,13 +113,13 @@ export class LevelHistory {
    * The lowest count within the horizon of each origin, origins x stations, and when it is known: see `outcomesOf`.
    */
   outcomes(target: LevelTarget, origins: Float64Array): Outcomes {
-    const { count } = this.#side(target.measure);
+    const count = this.#counts(target.measure);
     return outcomesOf(this.levels, count, origins, this.newestAt(origins), target.horizonMs);
   }
 
   /** The counts in the newest snapshot known at each origin, origins x stations; -1 where missing. */
   counts(measure: LevelName, origins: Float64Array): Int16Array {
-    const { count } = this.#side(measure);
+    const count = this.#counts(measure);
     const width = this.levels.stations.length;
     const counts = new Int16Array(origins.length * width).fill(-1);
     for (const [i, row] of this.newestAt(origins).entries()) {
@@ -144,10 +147,11 @@ export class LevelHistory {
     const columns = levelColumns.map(() => new Float32Array(rows));
     const scratch = originColumns(width);
     const from = levelColumns.map((name) => scratch[name]!);
-    const side = this.#side(target.measure);
-    const other = this.#side(target.measure === "bikes" ? "docks" : "bikes");
-    const outcomes = this.#outcomesOfRows(target);
     const newest = this.newestAt(origins);
+    const first = origins.length < fewOrigins ? this.#sideFrom(newest) : 0;
+    const side = this.#side(target.measure, first);
+    const other = this.#side(target.measure === "bikes" ? "docks" : "bikes", first);
+    const outcomeOf = this.#outcomeOfRow(target, origins.length);
     let out = 0;
     for (let i = 0; i < origins.length; i++) {
       if (i % 100 === 0) onProgress?.(i / origins.length);
@@ -155,7 +159,7 @@ export class LevelHistory {
       const asOf = this.profileInstant(at);
       fillOrigin(
         {
-          ...{ levels, side, other, outcomes },
+          ...{ levels, side, other, outcomeOf },
           profiles: this.profiles(target, asOf),
           neighbours: this.#neighboursAt(asOf),
           origin: at,
@@ -166,7 +170,7 @@ export class LevelHistory {
         },
         scratch,
       );
-      const first = out;
+      const begin = out;
       for (let s = 0; s < width; s++) {
         if (wanted && wanted[i * width + s] === 0) continue;
         origin[out] = i;
@@ -175,19 +179,32 @@ export class LevelHistory {
       for (let c = 0; c < columns.length; c++) {
         const column = columns[c]!;
         const values = from[c]!;
-        for (let k = first; k < out; k++) column[k] = values[station[k]!]!;
+        for (let k = begin; k < out; k++) column[k] = values[station[k]!]!;
       }
     }
     return { rows, origin, station, count: columns[levelColumns.indexOf("count")]!, columns };
   }
 
-  #side(measure: LevelName): Side {
+  /** A measure with all that it did from a row on, or from an earlier one. */
+  #side(measure: LevelName, from: number): Side {
     let side = this.#sides.get(measure);
-    if (!side) {
-      side = sideOf(this.levels, measure);
+    if (!side || side.from > from) {
+      side = sideOf(this.levels, measure, from);
       this.#sides.set(measure, side);
     }
     return side;
+  }
+
+  /** A measure of which the counts alone are wanted. */
+  #counts(measure: LevelName): Int16Array {
+    return this.#side(measure, this.levels.at.length).count;
+  }
+
+  /** The first row that features look at, of all but counts, from the earliest of some newest rows. */
+  #sideFrom(newest: Int32Array): number {
+    const { at } = this.levels;
+    const first = newest.reduce((least, row) => (row >= 0 && row < least ? row : least), at.length - 1);
+    return first < 0 ? 0 : Math.max(0, rowAt(at, at[first]! - sideMemoryMs));
   }
 
   #outcomesOfRows(target: LevelTarget): Outcomes {
@@ -196,10 +213,32 @@ export class LevelHistory {
     if (!outcomes) {
       const { at } = this.levels;
       const self = Int32Array.from(at, (_, row) => row);
-      outcomes = outcomesOf(this.levels, this.#side(target.measure).count, at, self, target.horizonMs);
+      outcomes = outcomesOf(this.levels, this.#counts(target.measure), at, self, target.horizonMs);
       this.#outcomes.set(key, outcomes);
     }
     return outcomes;
+  }
+
+  /** Where few are asked for they are computed one by one, and all of them at once where many are. */
+  #outcomeOfRow(target: LevelTarget, origins: number): (row: number) => RowOutcome {
+    const { at, stations } = this.levels;
+    const width = stations.length;
+    if (origins < fewOrigins && !this.#outcomes.has(keyOf(target))) {
+      const count = this.#counts(target.measure);
+      return (row) => {
+        const origin = Float64Array.of(at[row]!);
+        const { lowest, endRow } = outcomesOf(
+          this.levels,
+          count,
+          origin,
+          Int32Array.of(row),
+          target.horizonMs,
+        );
+        return { lowest, endRow: endRow[0]! };
+      };
+    }
+    const { lowest, endRow } = this.#outcomesOfRows(target);
+    return (row) => ({ lowest: lowest.subarray(row * width, (row + 1) * width), endRow: endRow[row]! });
   }
 
   #computeProfiles(target: LevelTarget, asOf: number): FallProfiles {
@@ -209,7 +248,7 @@ export class LevelHistory {
       {
         ...{ at, knownAt, slots: this.#slots, below: target.below },
         stations: stations.length,
-        side: this.#side(target.measure),
+        side: this.#side(target.measure, 0),
         outcomes: this.#outcomesOfRows(target),
       },
       asOf,

@@ -39,7 +39,10 @@ export function neighboursOf(levels: Levels, asOf: number): readonly Int32Array[
     const near: { other: number; km: number }[] = [];
     if (seen[s] === 1) {
       for (const [other, place] of stations.entries()) {
-        const km = other === s || seen[other] === 0 ? Number.NaN : distanceKm(station, place);
+        // Most are too far north or south to be worth a root.
+        const isFar = Math.abs(place.lat - station.lat) * kmPerDegree > withinKm + 0.01;
+        if (isFar || other === s || seen[other] === 0) continue;
+        const km = distanceKm(station, place);
         if (km <= withinKm) near.push({ other, km });
       }
     }

@@ -11,6 +11,13 @@ export interface Outcomes {
   readonly lastRow: Int32Array;
 }
 
+/** Of one row as an origin. */
+export interface RowOutcome {
+  /** By station; -1 where it is not known. */
+  readonly lowest: Int16Array;
+  readonly endRow: number;
+}
+
 /**
  * The lowest count of each station in the snapshots of (origin, origin + horizon]. Unknown where no snapshot at or
  * after the end is there yet, where the station's newest count at the origin is missing (`newest`, by origin), or

@@ -123,6 +123,18 @@ describe("features of levels", () => {
       expect(tableOf(recent, target, origins)).toEqual(tableOf(history, target, origins));
   });
 
+  test("of one origin by itself are those it has among many", async () => {
+    const origins = Float64Array.from(new Set(randomOrigins(90, 21)));
+    expect(origins.length).toBeGreaterThan(60);
+    for (const target of targets) {
+      const many = tableOf(history, target, origins);
+      for (const origin of origins.filter((_, i) => i % 9 === 0)) {
+        const alone = tableOf(await lake.read(historyOf), target, Float64Array.of(origin));
+        expect(alone).toEqual(many.filter((row) => row.origin === origin));
+      }
+    }
+  });
+
   test("of some rows are those of all rows", () => {
     const origins = randomOrigins(3, 5);
     const wanted = Uint8Array.from({ length: 3 * places.length }, (_, i) => (i % 4 === 0 ? 1 : 0));
