@@ -113,8 +113,8 @@ const MAX_LEAD = 10_000;
 /** Deep trees, each of other rows and columns (Breiman 2001): what their mean gains, it gains from their number. */
 const FOREST: TreeParams = {
   boosting: "rf",
-  numIterations: 200,
-  numLeaves: 1500,
+  numIterations: 100,
+  numLeaves: 500,
   minDataInLeaf: 10,
   featureFraction: 0.4,
   baggingFraction: 0.632,

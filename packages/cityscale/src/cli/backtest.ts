@@ -1,28 +1,15 @@
 import type { Config } from "../core/index.ts";
 import { type MemberKindName, type ModelKindName, memberKinds, modelKinds } from "../domain/index.ts";
 import { backtest, type ClassicalTable, type FoundBlend, type ModelScores } from "../models/index.ts";
+import type { BacktestFlags } from "./backtest-flags.ts";
 import type { BacktestReport } from "./backtest-schema.ts";
 import { UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
-import { cityAndTarget, duration, type PeriodFlags, withPeriod } from "./period.ts";
+import { cityAndTarget, duration, withPeriod } from "./period.ts";
 import { writeReport } from "./report.ts";
 import { scoreTable } from "./score-table.ts";
 import { runStockOutBacktest } from "./stock-out-backtest.ts";
 import { whole } from "./table.ts";
-
-export interface BacktestFlags extends PeriodFlags {
-  /** Never when left out. */
-  readonly refit?: string;
-  readonly fast?: boolean;
-  readonly kind?: string;
-  /** Of a comparison: kinds, separated by commas. */
-  readonly kinds?: string;
-  readonly classical?: boolean;
-  /** Of binary targets: how long before the period training begins. */
-  readonly train?: string;
-  /** A file, or `-` for standard output. */
-  readonly json?: string;
-}
 
 /**
  * Backtests a city on given data in a lake of its own; the data folder is only asked for the city's file.

@@ -1,7 +1,7 @@
 import type { Config } from "../core/index.ts";
 import { type City, parseDuration } from "../domain/index.ts";
 import { backtestStockOuts } from "../models/index.ts";
-import type { BacktestFlags } from "./backtest.ts";
+import type { BacktestFlags } from "./backtest-flags.ts";
 import { UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { cityAndTarget, duration, withData } from "./period.ts";

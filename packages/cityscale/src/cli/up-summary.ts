@@ -7,7 +7,14 @@ import type { Batch } from "../serving/index.ts";
 import { scoreTable } from "./score-table.ts";
 import { stockOutScores } from "./stock-out-scores.ts";
 import { instant, seconds, table, whole } from "./table.ts";
-import type { StageTime } from "./up.ts";
+
+/** How long one stage of the loop took. */
+export interface StageTime {
+  readonly stage: string;
+  readonly city: string;
+  readonly seconds: number;
+  readonly outcome: string;
+}
 
 interface TargetSummary {
   readonly city: string;

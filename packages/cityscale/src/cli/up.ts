@@ -9,7 +9,7 @@ import type { Io } from "./io.ts";
 import { Progress } from "./progress.ts";
 import { listenForStop } from "./signals.ts";
 import { instant } from "./table.ts";
-import { loopSummary, summaryText } from "./up-summary.ts";
+import { loopSummary, type StageTime, summaryText } from "./up-summary.ts";
 
 export interface UpOptions {
   readonly config: Config;
@@ -132,13 +132,6 @@ function ingestedAgain(app: App, signal: AbortSignal): Promise<void> {
     if (signal.aborted) abort();
     else signal.addEventListener("abort", abort, { once: true });
   });
-}
-
-export interface StageTime {
-  readonly stage: string;
-  readonly city: string;
-  readonly seconds: number;
-  readonly outcome: string;
 }
 
 /** Shows every job of the engine as a stage; the list it returns grows as they end. */

@@ -1,24 +1,13 @@
 import { type Fields, floatsOf, pack, sectionOf, unpack } from "../container.ts";
 import { ForecastError } from "../errors.ts";
 import type { Matrix } from "../matrix.ts";
-import { type InputParts, Inputs } from "./inputs.ts";
+import { Inputs } from "./inputs.ts";
 import { checkHidden } from "./options.ts";
+import type { NetworkParts } from "./parts.ts";
 import { Predictor } from "./predictor.ts";
 import { Shape } from "./shape.ts";
 
 const KIND = "network";
-
-/** All that a fitted network is. */
-export interface NetworkParts {
-  readonly inputs: InputParts;
-  readonly hidden: readonly number[];
-  readonly outputs: number;
-  /** Outputs are multiplied by `scale`, then `center` is added. */
-  readonly center: number;
-  readonly scale: number;
-  /** laid out as `Shape` says */
-  readonly parameters: Float32Array;
-}
 
 /** A fitted network; immutable. */
 export class Network {

@@ -2,7 +2,7 @@ import type { Matrix } from "../matrix.ts";
 import type { Inputs } from "./inputs.ts";
 import type { Kernels } from "./kernels.ts";
 import { allocate, type KernelMemory, kernelsFor, Plan } from "./memory.ts";
-import type { NetworkParts } from "./network.ts";
+import type { NetworkParts } from "./parts.ts";
 import { Pass, planPass, SHARD } from "./pass.ts";
 import { Shape } from "./shape.ts";
 

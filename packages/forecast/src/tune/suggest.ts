@@ -8,7 +8,7 @@ import {
   toSearched,
   type ValuesOf,
 } from "./space.ts";
-import type { Trial } from "./tune.ts";
+import type { Trial } from "./trial.ts";
 
 /** Draws from the density of the good trials, of which the most promising is taken. */
 const CANDIDATES = 24;

@@ -3,21 +3,7 @@ import { randomOf } from "../random.ts";
 import { type Interim, type PrunerOptions, shouldPrune } from "./pruner.ts";
 import { checkSpace, type Space, type ValuesOf } from "./space.ts";
 import { suggest } from "./suggest.ts";
-
-/**
- * One evaluation of the objective; plain data, so that it can be stored.
- * - `complete`: `value` is what the objective returned
- * - `pruned`: stopped early; `value` is the last interim value
- * - `failed`: the objective returned no finite number; `value` is null
- */
-export interface Trial<S extends Space> {
-  /** from 0 */
-  readonly index: number;
-  readonly params: ValuesOf<S>;
-  readonly state: "complete" | "pruned" | "failed";
-  readonly value: number | null;
-  readonly interim: readonly Interim[];
-}
+import type { Trial } from "./trial.ts";
 
 /** What the objective may use of its trial. */
 export interface Running {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { BacktestFlags } from "../backtest.ts";
+import type { BacktestFlags } from "../backtest-flags.ts";
 import type { Io } from "../io.ts";
 import { type Add, configOf, quietly, wholeNumber } from "../options.ts";
 import { listenForStop } from "../signals.ts";

@@ -3,19 +3,19 @@ import { CityScaleError } from "../../core/index.ts";
 import { type City, dayOfDate, parseDuration, startOfLocalDay, type Target } from "../../domain/index.ts";
 import {
   LevelHistory,
-  type LevelTarget,
   profileDays,
   profileMemoryMs,
   publicHolidays,
   readLevels,
 } from "../../features/index.ts";
 import type { Connection } from "../../lake/index.ts";
+import { forecastStockOuts, type StockOutForecasts } from "./forecasts.ts";
 import { judgeModel, judgePersistence } from "./judge.ts";
 import { type KnownRows, knownRows } from "./known-rows.ts";
 import { persistenceRisk } from "./persistence.ts";
 import type { BinaryReport } from "./scores.ts";
 import { levelTargetOf } from "./target.ts";
-import { fitStockOuts, matrixOf } from "./train.ts";
+import { fitStockOuts } from "./train.ts";
 
 export interface StockOutBacktestOptions {
   readonly city: City;
@@ -34,17 +34,6 @@ export interface StockOutBacktestOptions {
   readonly onProgress?: (message: string, share: number) => void;
   /** Told every forecast that is scored. */
   readonly onForecasts?: (forecasts: StockOutForecasts) => void;
-}
-
-/** Forecasts of all stations at all origins, origins x stations. */
-export interface StockOutForecasts {
-  readonly history: LevelHistory;
-  readonly target: LevelTarget;
-  readonly origins: Float64Array;
-  /** NaN where there is nothing to forecast from. */
-  readonly probability: Float32Array;
-  /** -1 where missing. */
-  readonly count: Int16Array;
 }
 
 export interface StockOutBacktest {
@@ -81,9 +70,6 @@ const dayMs = 86_400_000;
  * week or two have one sort of weather.
  */
 export const calibrationMs = 28 * dayMs;
-
-/** Origins whose features are held at once. */
-const chunk = 48;
 
 /**
  * Forecasts a stock-out for every station at every origin in [from, to] with a model trained on what was known before
@@ -201,35 +187,6 @@ function scoredStations(
   const scored = new Uint8Array(stations.length);
   for (const id of ids) scored[places.get(id)!] = 1;
   return scored;
-}
-
-/**
- * Forecasts every station at every origin, chunk by chunk: the features of a month of snapshots would be most of a
- * gigabyte.
- */
-export async function forecastStockOuts(
-  history: LevelHistory,
-  target: LevelTarget,
-  model: BinaryForecaster,
-  origins: Float64Array,
-  onChunk: (share: number) => void = () => undefined,
-): Promise<StockOutForecasts> {
-  const width = history.levels.stations.length;
-  const probability = new Float32Array(origins.length * width).fill(Number.NaN);
-  const count = history.counts(target.measure, origins);
-  for (let first = 0; first < origins.length; first += chunk) {
-    const some = origins.subarray(first, first + chunk);
-    const wanted = new Uint8Array(some.length * width);
-    for (let i = 0; i < wanted.length; i++) wanted[i] = count[first * width + i]! >= 0 ? 1 : 0;
-    const set = history.features(target, some, wanted);
-    const p = model.predict(matrixOf(set));
-    for (let i = 0; i < set.rows; i++)
-      probability[(first + set.origin[i]!) * width + set.station[i]!] = p[i]!;
-    onChunk(first / origins.length);
-    // Lets an abort through.
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  return { history, target, origins, probability, count };
 }
 
 /** Share of the onset rows at or above a threshold. */

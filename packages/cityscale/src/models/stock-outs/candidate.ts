@@ -10,7 +10,8 @@ import {
 } from "../../features/index.ts";
 import type { Connection } from "../../lake/index.ts";
 import { type Candidate, type CandidateOptions, championName } from "../candidate.ts";
-import { calibrationMs, forecastStockOuts } from "./backtest.ts";
+import { calibrationMs } from "./backtest.ts";
+import { forecastStockOuts } from "./forecasts.ts";
 import { gainOf, judgeModel, judgePersistence, persistenceName } from "./judge.ts";
 import { knownRows } from "./known-rows.ts";
 import { fitPersistence, persistenceRisk } from "./persistence.ts";

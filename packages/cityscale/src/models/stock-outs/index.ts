@@ -1,11 +1,6 @@
-export {
-  backtestStockOuts,
-  forecastStockOuts,
-  type StockOutBacktest,
-  type StockOutBacktestOptions,
-  type StockOutForecasts,
-} from "./backtest.ts";
+export { backtestStockOuts, type StockOutBacktest, type StockOutBacktestOptions } from "./backtest.ts";
 export { type StockOutCandidate, type StockOutTable, trainStockOutCandidate } from "./candidate.ts";
+export { forecastStockOuts, type StockOutForecasts } from "./forecasts.ts";
 export { gainOf, type JudgedRows, judgeModel, judgePersistence, persistenceName } from "./judge.ts";
 export {
   expectedShortfall,

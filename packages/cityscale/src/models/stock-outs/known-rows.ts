@@ -1,4 +1,4 @@
-import type { StockOutForecasts } from "./backtest.ts";
+import type { StockOutForecasts } from "./forecasts.ts";
 
 /** Rows of forecasts whose count was known at the origin, and whose outcome is. */
 export interface KnownRows {

@@ -1,6 +1,6 @@
 import type { LevelName } from "../../domain/index.ts";
 import { capacityAt, type LevelHistory } from "../../features/index.ts";
-import type { StockOutForecasts } from "./backtest.ts";
+import type { StockOutForecasts } from "./forecasts.ts";
 import type { SideOutlook, StationOutlook } from "./moves.ts";
 
 /**

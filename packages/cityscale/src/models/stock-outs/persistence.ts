@@ -1,5 +1,5 @@
 import type { LevelHistory, LevelTarget } from "../../features/index.ts";
-import type { StockOutForecasts } from "./backtest.ts";
+import type { StockOutForecasts } from "./forecasts.ts";
 
 /** Rows that the overall rate counts as, for counts seldom seen. */
 const priorRows = 10;
