@@ -45,6 +45,9 @@ export async function buildVariants(
     SEMI JOIN life l ON l.e = x.e`);
 }
 
+/** A value as features read it: of a half-loaded day what had been forecast of it, where it was. */
+const readAs = (from: string) => `COALESCE(${from}.value, ${from}.stand_in)`;
+
 /** `values_known` under each variant, out of current values and revisions. */
 export async function buildValues(
   connection: Connection,
@@ -55,22 +58,22 @@ export async function buildValues(
   if (request.path === "exact") {
     await connection.run(`
       CREATE OR REPLACE TEMP TABLE values_known AS
-      SELECT 0 AS v, e, t, value AS y FROM observations, origins
+      SELECT 0 AS v, e, t, ${readAs("o")} AS y FROM observations o, origins
       WHERE measure = ${measure} AND known_at <= origin_at AND t <= anchor
       UNION ALL
-      SELECT 0, e, t, value FROM revisions, origins
+      SELECT 0, e, t, ${readAs("r")} FROM revisions r, origins
       WHERE measure = ${measure} AND known_from <= origin_at AND known_to > origin_at AND t <= anchor`);
     return;
   }
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE values_known AS
-    SELECT 0 AS v, e, t, value AS y FROM observations
+    SELECT 0 AS v, e, t, ${readAs("o")} AS y FROM observations o
     WHERE measure = ${measure} AND t <= (SELECT max(anchor) FROM origins)
     UNION ALL
-    SELECT n.v, d.e, d.t, d.value FROM variants n JOIN origins g USING (o) JOIN observations d ON d.e = n.e
+    SELECT n.v, d.e, d.t, ${readAs("d")} FROM variants n JOIN origins g USING (o) JOIN observations d ON d.e = n.e
     WHERE d.measure = ${measure} AND d.known_at <= g.origin_at AND d.t <= g.anchor
     UNION ALL
-    SELECT n.v, d.e, d.t, d.value FROM variants n JOIN origins g USING (o) JOIN revisions d ON d.e = n.e
+    SELECT n.v, d.e, d.t, ${readAs("d")} FROM variants n JOIN origins g USING (o) JOIN revisions d ON d.e = n.e
     WHERE d.measure = ${measure} AND d.known_from <= g.origin_at AND d.known_to > g.origin_at AND d.t <= g.anchor`);
 }
 

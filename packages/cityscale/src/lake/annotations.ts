@@ -29,11 +29,23 @@ export interface Annotation {
 
 const big = (ms: number | null) => (ms === null ? null : BigInt(Math.round(ms)));
 
+/** What features read in place of the value of an entity's step that a half-loaded day hides. */
+export interface StandIn {
+  readonly e: number;
+  readonly t: number;
+  readonly value: number;
+}
+
 /**
- * Stores an annotation. A half-loaded day hides the values that are there now, from `knownAt` on. Call it once for each
- * value: a second half-loaded day over the same values would be another statement about them.
+ * Stores an annotation. A half-loaded day hides the values that are there now, from `knownAt` on: they are no targets
+ * and no outcomes, and features read `standIns` in their place, or find them missing. Call it once for each value: a
+ * second half-loaded day over the same values would be another statement about them.
  */
-export async function annotate(connection: Connection, row: Annotation): Promise<void> {
+export async function annotate(
+  connection: Connection,
+  row: Annotation,
+  standIns: readonly StandIn[] = [],
+): Promise<void> {
   await connection.run(
     `INSERT INTO annotations (kind, target, measure, entity, from_at, until_at, known_at, known_to, value, expected, score, reason, author)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -52,6 +64,12 @@ export async function annotate(connection: Connection, row: Annotation): Promise
       row.reason,
       row.author,
     ],
+  );
+  if (standIns.length === 0) return;
+  const rows = standIns.map(({ e, t, value }) => `($1, $2, ${e}, ${t}, $3, ${value})`);
+  await connection.run(
+    `INSERT INTO stand_ins (target, measure, e, t, known_at, value) VALUES ${rows.join(", ")}`,
+    [row.target, row.measure, big(row.knownAt)],
   );
 }
 

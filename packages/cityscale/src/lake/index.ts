@@ -6,6 +6,7 @@ export {
   type FoundKind,
   foundKinds,
   listAnnotations,
+  type StandIn,
 } from "./annotations.ts";
 export { Connection, type Engine, literal, type NumberColumns, openEngine } from "./duckdb.ts";
 export { type AppendReport, Lake, type LakeOptions, type SourceState } from "./lake.ts";

@@ -150,4 +150,52 @@ export const migrations: readonly string[] = [
   `
   CREATE TABLE retained (kind VARCHAR, target VARCHAR, from_at BIGINT, "rows" BIGINT, PRIMARY KEY (kind, target));
   `,
+  // What was forecast of a half-loaded day before it began: features read it in place of what is hidden.
+  `
+  CREATE TABLE stand_ins (target VARCHAR, measure VARCHAR, e INTEGER, t INTEGER, known_at BIGINT, value DOUBLE);
+  CREATE OR REPLACE VIEW half_loaded AS
+    SELECT a.measure, n.e, s.t, a.known_at, max(a.known_to) AS known_to, arg_min(i.value, a.target) AS stand_in
+    FROM annotations a JOIN entities n ON a.entity = n.entity JOIN steps s ON s.start_at >= a.from_at AND s.start_at < a.until_at
+      LEFT JOIN stand_ins i ON i.target = a.target AND i.measure = a.measure AND i.e = n.e AND i.t = s.t AND i.known_at = a.known_at
+    WHERE a.kind = 'half-loaded' GROUP BY a.measure, n.e, s.t, a.known_at;
+  CREATE OR REPLACE VIEW newest_half_loaded AS
+    FROM half_loaded QUALIFY row_number() OVER (PARTITION BY measure, e, t ORDER BY known_at DESC) = 1;
+  CREATE OR REPLACE VIEW loaded_observations AS
+    SELECT o.measure, o.e, o.t, CASE WHEN h.t IS NULL OR h.known_to IS NOT NULL THEN o.value END AS value,
+      CASE WHEN h.t IS NULL THEN o.known_at ELSE COALESCE(h.known_to, h.known_at) END AS known_at, o.basis, o.ingested_at,
+      CASE WHEN h.known_to IS NULL THEN h.stand_in END AS stand_in
+    FROM clean_observations o LEFT JOIN newest_half_loaded h
+      ON h.measure = o.measure AND h.e = o.e AND h.t = o.t AND h.known_at >= o.known_at;
+  CREATE OR REPLACE VIEW loaded_revisions AS
+    WITH believed AS (
+      SELECT measure, e, t, value, known_from, known_to, basis FROM clean_revisions
+      UNION ALL
+      SELECT o.measure, o.e, o.t, o.value, o.known_at, NULL, o.basis FROM clean_observations o SEMI JOIN half_loaded USING (measure, e, t)
+    ), hidden AS (
+      SELECT b.*, h.known_at AS hidden_from, h.known_to AS hidden_to, h.stand_in
+      FROM believed b ASOF LEFT JOIN half_loaded h
+        ON h.measure = b.measure AND h.e = b.e AND h.t = b.t AND h.known_at < COALESCE(b.known_to, 9223372036854775807)
+    ), pieces AS (
+      SELECT *, hidden_from IS NOT NULL AND hidden_from >= known_from AS is_hidden FROM hidden
+    )
+    SELECT measure, e, t, value, known_from, CASE WHEN is_hidden THEN hidden_from ELSE known_to END AS known_to, basis, NULL AS stand_in
+    FROM pieces WHERE is_hidden OR known_to IS NOT NULL
+    UNION ALL
+    SELECT measure, e, t, NULL, hidden_from, least(hidden_to, known_to), basis, stand_in
+    FROM pieces WHERE is_hidden AND COALESCE(hidden_to, known_to) IS NOT NULL
+    UNION ALL
+    SELECT measure, e, t, value, hidden_to, known_to, basis, NULL FROM pieces WHERE is_hidden AND hidden_to < known_to;
+  CREATE OR REPLACE VIEW observations AS
+    SELECT o.measure, o.e, o.t, CASE WHEN m.t IS NULL THEN o.value END AS value,
+      CASE WHEN m.t IS NULL THEN o.known_at ELSE greatest(o.known_at, m.masked_at) END AS known_at, o.basis, o.ingested_at,
+      CASE WHEN m.t IS NULL THEN o.stand_in END AS stand_in
+    FROM loaded_observations o LEFT JOIN masked m ON m.measure = o.measure AND m.e = o.e AND m.t = o.t;
+  CREATE OR REPLACE VIEW revisions AS
+    SELECT r.measure, r.e, r.t, r.value, r.known_from, least(r.known_to, COALESCE(m.masked_at, r.known_to)) AS known_to, r.basis, r.stand_in
+    FROM loaded_revisions r LEFT JOIN masked m ON m.measure = r.measure AND m.e = r.e AND m.t = r.t
+    WHERE m.t IS NULL OR r.known_from < m.masked_at
+    UNION ALL
+    SELECT o.measure, o.e, o.t, o.value, o.known_at, m.masked_at, o.basis, o.stand_in
+    FROM loaded_observations o JOIN masked m ON m.measure = o.measure AND m.e = o.e AND m.t = o.t AND m.masked_at > o.known_at;
+  `,
 ];

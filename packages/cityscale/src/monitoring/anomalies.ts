@@ -6,6 +6,7 @@ import {
   endAnnotations,
   type Lake,
   listAnnotations,
+  type StandIn,
 } from "../lake/index.ts";
 import { type DaySums, daySums, type ForecastRelation, liveForecasts } from "./day-sums.ts";
 import { type JudgedDays, judgeDays, windowDays } from "./judge-days.ts";
@@ -31,8 +32,8 @@ export interface AnomalyReport {
 
 /**
  * Judges every day whose values are new or corrected, against the forecasts that were issued before it, and annotates
- * what is out of the ordinary from now on. A half-loaded day's values are hidden until they are corrected, or until it
- * turns out that the level has shifted. Repeatable: a value that has been judged is not judged again.
+ * what is out of the ordinary from now on. A half-loaded day's values are hidden, and features read what had been forecast
+ * of it, until they are corrected, or until it turns out that the level has shifted. Repeatable: a value that has been judged is not judged again.
  */
 export async function findAnomalies(
   lake: Lake,
@@ -69,9 +70,14 @@ export async function findAnomalies(
       for (const { t, annotation } of singleDays(judged, city, target)) {
         if (!freshSet.has(t)) continue;
         const known = { ...annotation, knownAt: Math.max(now, annotation.knownAt) };
-        await annotate(connection, known);
+        const halfLoaded = known.kind === "half-loaded";
+        await annotate(
+          connection,
+          known,
+          halfLoaded ? await forecastOf(connection, city, target, days, t) : [],
+        );
         report.found.push(known);
-        if (known.kind === "half-loaded") report.touched.add(days.firstDay + t);
+        if (halfLoaded) report.touched.add(days.firstDay + t);
       }
       for (const shift of await newShifts(connection, judged, city, target, freshSet)) {
         await annotate(connection, {
@@ -140,6 +146,22 @@ const liveDays = (
   target: Target,
   period: { readonly fromDay: number; readonly now: number },
 ) => daySums(connection, city, target, liveForecasts(city, target, period.fromDay, liveWithinMs), period);
+
+/** What a day's steps were judged by. */
+async function forecastOf(
+  connection: Connection,
+  city: City,
+  target: Target,
+  { e, firstDay }: DaySums,
+  t: number,
+): Promise<StandIn[]> {
+  const day = firstDay + t;
+  return await connection.rows<StandIn & Record<string, number>>(
+    `SELECT f.e, f.t, greatest(0, f.point) AS value
+     FROM (${liveForecasts(city, target, day, liveWithinMs)}) f JOIN steps s USING (t)
+     WHERE f.e = ${e} AND s.day = ${day} ORDER BY f.t`,
+  );
+}
 
 const keyOf = (days: DaySums, t: number) => `${days.e} ${days.firstDay + t}`;
 const startOf = (city: City, days: DaySums, t: number) => startOfLocalDay(city.timeZone, days.firstDay + t);

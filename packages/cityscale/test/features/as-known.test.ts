@@ -46,7 +46,10 @@ function ask(
   return buildFeatures(connection, city, createView(city, target, lagMs), request);
 }
 
-/** Now and then calls a day of an entity half loaded, as its values stand, and takes that back of another. */
+/**
+ * Now and then calls a day of an entity half loaded, as its values stand, mostly with what had been forecast of it, and
+ * takes that back of another.
+ */
 async function judgeDays(lake: Lake, city: City, now: number, random: () => number): Promise<void> {
   const pick = (from: readonly string[]) => from[Math.floor(random() * from.length)]!;
   const day = localDay(city.timeZone, now) - 1 - Math.floor(random() * 20);
@@ -56,14 +59,17 @@ async function judgeDays(lake: Lake, city: City, now: number, random: () => numb
   };
   const about = { target: "walkers", entity: pick(["a", "b", "c", "d"]), ...at };
   await lake.write(async (connection) => {
-    const cells = await connection.first<{ n: number; judged: number }>(
-      `SELECT count(*) AS n, count(h.t) AS judged
+    const cells = await connection.rows<{ e: number; t: number; value: number; judged: boolean }>(
+      `SELECT o.e, o.t, o.value, h.t IS NOT NULL AS judged
        FROM clean_observations o JOIN entities n USING (e) JOIN steps s USING (t)
          LEFT JOIN half_loaded h ON h.e = o.e AND h.t = o.t AND h.known_at >= o.known_at
-       WHERE n.entity = ? AND s.start_at >= ${at.fromAt} AND s.start_at < ${at.untilAt}`,
+       WHERE n.entity = ? AND s.start_at >= ${at.fromAt} AND s.start_at < ${at.untilAt} ORDER BY o.t`,
       [about.entity],
     );
-    if (cells!.n > 0 && cells!.judged === 0) {
+    const standIns = cells.flatMap(({ e, t, value }) =>
+      random() < 0.8 ? [{ e, t, value: 1.5 * value + random() }] : [],
+    );
+    if (cells.length > 0 && !cells.some(({ judged }) => judged)) {
       const more = {
         value: null,
         expected: null,
@@ -72,13 +78,14 @@ async function judgeDays(lake: Lake, city: City, now: number, random: () => numb
         author: "test",
         knownTo: null,
       };
-      await annotate(connection, {
+      const annotation = {
         kind: "half-loaded",
         measure: "walkers",
         ...about,
         ...more,
         knownAt: now,
-      });
+      } as const;
+      await annotate(connection, annotation, standIns);
     }
     const other = { target: "walkers", entity: pick(["a", "b", "c", "d"]), kinds: ["half-loaded"] as const };
     await endAnnotations(connection, { ...other, fromAt: now - 9 * dayMs, untilAt: now - 5 * dayMs }, now);
@@ -239,6 +246,31 @@ describe("in one awkward world", () => {
     expect([...columns]).toEqual(
       expect.arrayContaining(["(expectation)", "level_1d", "city_1d", "r_day_1", "y_week_1", "events_near"]),
     );
+  });
+
+  test("features read what was forecast of a half-loaded day as if it had been counted, targets nothing", async () => {
+    const { city, lagMs } = world;
+    await undone(async (connection) => {
+      const last = await connection.first<{ at: number }>("SELECT max(known_at) AS at FROM observations");
+      const asked = () => ask(connection, city, lagMs, [last!.at], "exact");
+      const before = await asked();
+      const hidden = "FROM observations WHERE stand_in IS NOT NULL";
+      const values = await connection.first<{ n: number; known: number }>(
+        `SELECT count(*) AS n, count(value) AS known ${hidden}`,
+      );
+      expect(values!.n).toBeGreaterThan(50);
+      expect(values!.known).toBe(0);
+      await connection.run(
+        "CREATE TEMP TABLE held AS SELECT e, t, stand_in FROM observations WHERE value IS NULL",
+      );
+      await connection.run("DELETE FROM stand_ins");
+      expect(differences(before, await asked())).not.toEqual([]);
+      await connection.run("DELETE FROM annotations WHERE kind = 'half-loaded' AND known_to IS NULL");
+      await connection.run(
+        "UPDATE clean_observations o SET value = h.stand_in FROM held h WHERE h.e = o.e AND h.t = o.t",
+      );
+      expect(differences(before, await asked())).toEqual([]);
+    });
   });
 
   test("every feature moves that can, so that equal ones say something", () => {

@@ -69,6 +69,17 @@ test("a half-loaded day is annotated in the morning, hidden from then on, traine
   expect(await seen(half, now)).toEqual([null, null, null]);
   expect(await seen(half, now - 1)).not.toContain(null);
   const { runtime, target } = town;
+  // Features read what it was judged by.
+  const standIns = await runtime.lake.read((connection) =>
+    connection.rows<{ entity: string; stand_in: number }>(
+      "SELECT n.entity, o.stand_in FROM observations o JOIN entities n USING (e) WHERE o.stand_in IS NOT NULL ORDER BY 1",
+    ),
+  );
+  expect(standIns).toEqual(
+    found
+      .toSorted((a, b) => (a.entity < b.entity ? -1 : 1))
+      .map(({ entity, expected }) => ({ entity, stand_in: expected })),
+  );
   expect((await qualityReport(runtime.lake, runtime.city, runtime.parts.lagMs, now)).problems).toContainEqual(
     expect.stringMatching(/3 day\(s\) of the last two weeks look half loaded/),
   );
