@@ -1,7 +1,7 @@
 import type { Model } from "@cityscale/trees";
 import { type Fields, pack, unpack } from "./container.ts";
 import { ForecastError, requireLength } from "./errors.ts";
-import { contributionsOf, type Explanation } from "./explanation.ts";
+import { columnsAdded, contributionsOf, type Explanation } from "./explanation.ts";
 import { checkColumns, type Matrix } from "./matrix.ts";
 import {
   isTrees,
@@ -116,22 +116,20 @@ export class DirectForecaster {
    * Why the point forecasts are what they are, in counts.
    *
    * @param parts the part of each column, in the order of `featureNames`
-   * @throws ForecastError as `predict`; `option` on more than 10 parts
+   * @param added a part whose columns are missing where there is none of it: it contributes what it adds to the
+   * forecast of the same row without it
+   * @throws ForecastError as `predict`; `option` on more than 10 parts, or columns of the part added
    */
-  explain(rows: ForecastRows, parts: readonly string[]): Explanation {
+  explain(rows: ForecastRows, parts: readonly string[], added?: string): Explanation {
     const { featureNames, members, transform } = this.#parts;
     const { matrix, expectation, lead } = rows;
     checkColumns(matrix, featureNames);
     requireLength("parts", parts.length, featureNames.length);
     const names = [...new Set(parts)];
     const partOf = parts.map((part) => names.indexOf(part));
+    if (added !== undefined && names.includes(added)) return this.#explainAdded(rows, parts, added);
     const raw = contributionsOf(members, matrix, lead, partOf, names.length);
-    const { point } = new DirectForecaster({
-      ...this.#parts,
-      levels: [],
-      quantiles: [],
-      offsets: [],
-    }).predict(rows);
+    const point = this.#pointOf(rows);
     const start = readsExpectation(transform) ? expectation.slice() : new Float64Array(matrix.rows);
     // What the forecast departs from the start, shared in proportion: exact, where the transform is no sum.
     const factor = point.map((value, i) => {
@@ -154,6 +152,49 @@ export class DirectForecaster {
       }),
       columns,
     };
+  }
+
+  /** The row without the part is explained, and then what the part adds to it. */
+  #explainAdded(rows: ForecastRows, parts: readonly string[], added: string): Explanation {
+    const { matrix, lead, expectation } = rows;
+    const { members } = this.#parts;
+    const own = parts.flatMap((part, j) => (part === added ? [j] : []));
+    const missing = new Float32Array(matrix.rows).fill(Number.NaN);
+    const columns = matrix.columns.map((column, j) => (own.includes(j) ? missing : column));
+    const rest = { ...rows, matrix: { ...matrix, columns } };
+    const without = this.explain(rest, parts);
+    const point = this.#pointOf(rows);
+    const adds = point.map((value, i) => value - without.point[i]!);
+    // What the model makes of there being none of it holds for any ordinary row.
+    const absence = without.parts.find(({ part }) => part === added)!.contribution;
+    const first = without.parts.findIndex(({ part }) => part !== added);
+    const contributionOf = (part: string, k: number, values: Float64Array) => {
+      if (part === added) return adds;
+      return k === first ? values.map((value, i) => value + absence[i]!) : values;
+    };
+    const before = predictMembers(members, rest.matrix, lead);
+    const after = predictMembers(members, matrix, lead);
+    const factor = adds.map((value, i) => {
+      const z = after[i]! - before[i]!;
+      return Math.abs(z) < 1e-9 ? this.#transform.weight(expectation[i]!) : value / z;
+    });
+    const told = [...without.columns];
+    for (const [k, values] of columnsAdded(own, members, matrix, lead).entries())
+      told[own[k]!] = values.map((value, i) => value * factor[i]!);
+    return {
+      point,
+      start: without.start,
+      parts: without.parts.map(({ part, contribution }, k) => ({
+        part,
+        contribution: contributionOf(part, k, contribution),
+      })),
+      columns: told,
+    };
+  }
+
+  #pointOf(rows: ForecastRows): Float64Array {
+    return new DirectForecaster({ ...this.#parts, levels: [], quantiles: [], offsets: [] }).predict(rows)
+      .point;
   }
 
   /**

@@ -71,19 +71,12 @@ export function contributionsOf(
       continue;
     }
     const { coalitions, sizes } = predictCoalitions(member, matrix, lead, partOf, parts);
-    const share = shapleyWeights(parts);
+    const values = byPart.map((_, part) => shapleyValues(coalitions, sizes, part, parts));
     for (let i = 0; i < rows; i++) {
       if (Number.isNaN(coalitions[0]![i]!)) continue;
       known[i]! += weight;
       base[i]! += weight * coalitions[0]![i]!;
-      for (let part = 0; part < parts; part++) {
-        let value = 0;
-        for (let set = 0; set < coalitions.length; set++) {
-          if (set & (1 << part)) continue;
-          value += share[sizes[set]!]! * (coalitions[set | (1 << part)]![i]! - coalitions[set]![i]!);
-        }
-        byPart[part]![i]! += weight * value;
-      }
+      for (let part = 0; part < parts; part++) byPart[part]![i]! += weight * values[part]![i]!;
     }
   }
   for (const values of [base, ...byPart, ...byColumn]) {
@@ -92,7 +85,64 @@ export function contributionsOf(
   return { base, parts: byPart, columns: byColumn };
 }
 
-/** The member's prediction for every set of parts that may be known; `sizes` has how many parts each set has. */
+/**
+ * What each of some columns adds to the trees' prediction, all other columns being known: exact Shapley values on the
+ * transformed scale, in the order of `columns`; empty where there are no trees.
+ *
+ * @throws ForecastError `option` on too many columns
+ */
+export function columnsAdded(
+  columns: readonly number[],
+  members: readonly Member[],
+  matrix: Matrix,
+  lead: Int32Array,
+): Float64Array[] {
+  const count = columns.length;
+  if (count > MOST_PARTS)
+    throw new ForecastError("option", `${count} columns of a part, expected at most ${MOST_PARTS}`);
+  const said = members.filter(({ weight }) => weight > 0);
+  if (!said.some((member) => isTrees(member) && !member.effects)) return [];
+  const known = new Float64Array(matrix.rows);
+  const sums = columns.map(() => new Float64Array(matrix.rows));
+  const partOf = matrix.names.map((_, j) => columns.indexOf(j));
+  for (const member of said) {
+    if (!isTrees(member) || member.effects) {
+      const own = predictMember(member, matrix, lead);
+      for (let i = 0; i < matrix.rows; i++) if (!Number.isNaN(own[i]!)) known[i]! += member.weight;
+      continue;
+    }
+    const { coalitions, sizes } = predictCoalitions(member, matrix, lead, partOf, count);
+    for (const [k, sum] of sums.entries()) {
+      const values = shapleyValues(coalitions, sizes, k, count);
+      for (let i = 0; i < matrix.rows; i++) sum[i]! += member.weight * values[i]!;
+    }
+    for (let i = 0; i < matrix.rows; i++) known[i]! += member.weight;
+  }
+  return sums.map((sum) => sum.map((value, i) => value / known[i]!));
+}
+
+/** What a part adds to each set of the others, weighted by how many orders bring it after that set. */
+function shapleyValues(
+  coalitions: readonly Float64Array[],
+  sizes: readonly number[],
+  part: number,
+  parts: number,
+): Float64Array {
+  const share = shapleyWeights(parts);
+  return coalitions[0]!.map((_, i) => {
+    let value = 0;
+    for (let set = 0; set < coalitions.length; set++) {
+      if (set & (1 << part)) continue;
+      value += share[sizes[set]!]! * (coalitions[set | (1 << part)]![i]! - coalitions[set]![i]!);
+    }
+    return value;
+  });
+}
+
+/**
+ * The member's prediction for every set of parts that may be known; `sizes` has how many parts each set has. Columns of
+ * part -1 are always known.
+ */
 function predictCoalitions(
   member: Member,
   matrix: Matrix,
@@ -106,7 +156,7 @@ function predictCoalitions(
   const sizes: number[] = [];
   for (let set = 0; set < 1 << parts; set++) {
     const columns = matrix.columns.map((column, j) =>
-      j === always || set & (1 << partOf[j]!) ? column : missing,
+      j === always || partOf[j] === -1 || set & (1 << partOf[j]!) ? column : missing,
     );
     coalitions.push(predictMember(member, { ...matrix, columns }, lead));
     sizes.push(Array.from({ length: parts }, (_, k) => (set >> k) & 1).reduce((a, b) => a + b, 0));

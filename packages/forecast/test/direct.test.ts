@@ -237,6 +237,38 @@ describe("the direct forecaster", () => {
     }
   });
 
+  test("a part that is missing in ordinary times contributes what it adds, whatever the model", async () => {
+    const some = quantityRows(2000, 4);
+    const none = (i: number) => i % 3 !== 0;
+    const withGaps = (set: typeof some) => ({
+      ...set,
+      matrix: {
+        ...set.matrix,
+        columns: set.matrix.columns.map((column, j) =>
+          j === 2 ? column.map((value, i) => (none(i) ? Number.NaN : value)) : column,
+        ),
+      },
+    });
+    const few = withGaps(quantityRows(60, 9));
+    const absent = few.matrix.columns.map((column, j) => (j === 2 ? column.map(() => Number.NaN) : column));
+    const fitted = await fitDirect(withGaps(some), { ...options, members: blend, levels: [] });
+    for (const model of [fitted, ...fitted.kinds.map((kind) => fitted.only(kind))]) {
+      const told = model.explain(few, ["who", "when", "what"], "what");
+      const { point } = model.predict(few);
+      const without = model.predict({ ...few, matrix: { ...few.matrix, columns: absent } }).point;
+      for (let i = 0; i < point.length; i++) {
+        const sum = told.parts.reduce((total, { contribution }) => total + contribution[i]!, told.start[i]!);
+        expect(sum).toBeCloseTo(point[i]!, 6);
+        const adds = told.parts[2]!.contribution[i]!;
+        expect(adds).toBe(point[i]! - without[i]!);
+        if (none(i)) expect(adds).toBe(0);
+        if (model.kinds.join() === "trees") expect(told.columns[2]![i]!).toBeCloseTo(adds, 6);
+      }
+      // Without the part nothing of it is told, and a part that is not there is no mistake.
+      expect(model.explain(few, ["who", "when", "when"], "what").point).toEqual(point);
+    }
+  });
+
   test("a ridge learns nothing from rows that inputs were taken from, and weighs the others alike", async () => {
     const ridge = { ...options, members: blend!.slice(2), levels: [] };
     const whole = await fitDirect(rows, ridge);

@@ -7,7 +7,7 @@ import {
 } from "@cityscale/forecast";
 import { CityScaleError } from "../core/index.ts";
 import type { ModelKindName, Target } from "../domain/index.ts";
-import { type FeatureSet, type FeatureView, isFar } from "../features/index.ts";
+import { type FeatureSet, type FeatureView, isFar, type ViewPart } from "../features/index.ts";
 import { type Effort, membersOf, quantileRows } from "./kinds.ts";
 
 /** Levels of the quantiles that are forecast. */
@@ -170,7 +170,10 @@ export function predict(model: DirectForecaster, rows: Rows): Forecast {
   });
 }
 
-/** Why the point forecasts are what they are: by part of the view, and by column what trees say. */
+/**
+ * Why the point forecasts are what they are: by part of the view, and by column what trees say. Events contribute what
+ * they add to the forecast of the same row without any.
+ */
 export function explain(model: DirectForecaster, rows: Rows): Explanation {
   const { parts, columns } = rows.view;
   return model.explain(
@@ -180,6 +183,7 @@ export function explain(model: DirectForecaster, rows: Rows): Explanation {
       lead: rows.lead,
     },
     model.featureNames.map((name) => parts[columns.indexOf(name)]!),
+    "events" satisfies ViewPart,
   );
 }
 
