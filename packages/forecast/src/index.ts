@@ -31,11 +31,11 @@ export {
 } from "./blend.ts";
 export * as classical from "./classical/index.ts";
 export {
-  type ColdStart,
   type ColdStartOptions,
   coldStart,
+  coldStartErrors,
   type Donor,
-  type Newcomer,
+  type Place,
   widened,
 } from "./cold-start.ts";
 export type { CrossedTerm } from "./crossed-design.ts";

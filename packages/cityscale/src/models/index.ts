@@ -6,6 +6,7 @@ export {
   trainCandidate,
 } from "./candidate.ts";
 export type { ClassicalTable } from "./classical.ts";
+export { type ColdStart, coldStartDays, coldStarts } from "./cold-start.ts";
 export type { FoundBlend } from "./compare.ts";
 export {
   type DirectForecaster,

@@ -12,6 +12,13 @@ export interface LiveScore {
   readonly wape: number | null;
   readonly naiveWape: number | null;
   readonly coverage80: number | null;
+  /** Forecasts of entities too new for the model, which the scores above leave out; null where there were none. */
+  readonly coldStart: {
+    readonly rows: number;
+    readonly wape: number | null;
+    readonly naiveWape: number | null;
+    readonly coverage80: number | null;
+  } | null;
   /** True while corrections may still come. */
   readonly provisional: boolean;
 }
@@ -20,7 +27,8 @@ export const outcomeTables = `
   CREATE TABLE IF NOT EXISTS live_scores (
     target VARCHAR, day INTEGER, version INTEGER, "rows" INTEGER, sum_y DOUBLE, sum_error DOUBLE, sum_naive_error DOUBLE,
     covered INTEGER, intervals INTEGER, scored_at BIGINT, settled BOOLEAN
-  );`;
+  );
+  ALTER TABLE live_scores ADD COLUMN IF NOT EXISTS cold_start BOOLEAN DEFAULT false;`;
 
 /** Corrections this long after a step are no longer waited for: its score is settled. */
 export const settleAfterMs = 3 * 86_400_000;
@@ -30,7 +38,7 @@ export const liveWithinMs = 6 * 3_600_000;
 
 /**
  * Joins forecasts to what came true on the given local days and writes their live scores anew; repeatable.
- * Every forecast counts, at every lead. A dead counter's zeros are no outcome, nor is what an annotation hides.
+ * Every forecast counts, at every lead, those of cold starts apart. A dead counter's zeros are no outcome, nor is what an annotation hides.
  */
 export async function scoreDays(
   lake: Lake,
@@ -60,10 +68,10 @@ export async function scoreDays(
        )
        SELECT f.target, a.day, f.version, count(*), sum(a.value), sum(abs(f.point - a.value)), sum(abs(f.naive - a.value)),
          count(*) FILTER (a.value BETWEEN f.low AND f.high), count(*) FILTER (f.low IS NOT NULL AND f.high IS NOT NULL), ${Math.round(now)},
-         (SELECT max(end_at) FROM steps s WHERE s.day = a.day) + ${settleAfterMs} <= ${Math.round(now)}
+         (SELECT max(end_at) FROM steps s WHERE s.day = a.day) + ${settleAfterMs} <= ${Math.round(now)}, f.cold_start
        FROM forecasts f JOIN around a USING (e, t) JOIN batches b USING (batch)
        WHERE b.issued_at - b.origin_at <= ${liveWithinMs} AND f.target = ? AND a.day IN ${list} AND NOT a.dead AND f.naive IS NOT NULL
-       GROUP BY f.target, a.day, f.version`,
+       GROUP BY f.target, a.day, f.version, f.cold_start`,
       [target.name],
     );
   });
@@ -75,30 +83,37 @@ export async function liveScores(
   target: string,
   limit: number,
 ): Promise<LiveScore[]> {
-  const rows = await connection.rows<{
-    target: string;
-    date: string;
-    version: number;
-    rows: number;
-    wape: number | null;
-    naive_wape: number | null;
-    coverage: number | null;
-    settled: boolean;
-  }>(
-    `SELECT target, CAST(DATE '1970-01-01' + day AS VARCHAR) AS date, version, "rows",
-       CASE WHEN sum_y > 0 THEN sum_error / sum_y END AS wape, CASE WHEN sum_y > 0 THEN sum_naive_error / sum_y END AS naive_wape,
-       CASE WHEN intervals > 0 THEN covered / intervals END AS coverage, settled
-     FROM live_scores WHERE target = ? ORDER BY day DESC, version DESC LIMIT ${Math.floor(limit)}`,
+  const sums = ["rows", "sum_y", "sum_error", "sum_naive_error", "covered", "intervals"];
+  const rows = await connection.rows<Record<string, number> & { date: string; settled: boolean }>(
+    `SELECT CAST(DATE '1970-01-01' + day AS VARCHAR) AS date, version, bool_and(settled) AS settled,
+       ${[false, true]
+         .flatMap((cold) =>
+           sums.map(
+             (name) =>
+               `COALESCE(sum("${name}") FILTER (cold_start = ${cold}), 0)::DOUBLE AS ${cold ? "cold_" : ""}${name}`,
+           ),
+         )
+         .join(", ")}
+     FROM live_scores WHERE target = ? GROUP BY day, version
+     ORDER BY day DESC, version DESC LIMIT ${Math.floor(limit)}`,
     [target],
   );
+  const scoresOf = (row: Readonly<Record<string, number>>, prefix: "" | "cold_") => {
+    const ratio = (a: string, b: string) =>
+      row[`${prefix}${b}`]! > 0 ? row[`${prefix}${a}`]! / row[`${prefix}${b}`]! : null;
+    return {
+      rows: row[`${prefix}rows`]!,
+      wape: ratio("sum_error", "sum_y"),
+      naiveWape: ratio("sum_naive_error", "sum_y"),
+      coverage80: ratio("covered", "intervals"),
+    };
+  };
   return rows.map((row) => ({
-    target: row.target,
+    target,
     date: row.date,
-    version: row.version,
-    rows: row.rows,
-    wape: row.wape,
-    naiveWape: row.naive_wape,
-    coverage80: row.coverage,
+    version: row["version"]!,
+    ...scoresOf(row, ""),
+    coldStart: row["cold_rows"]! > 0 ? scoresOf(row, "cold_") : null,
     provisional: !row.settled,
   }));
 }

@@ -1,5 +1,5 @@
 import type { FeatureSet, OnlineVectors } from "../features/index.ts";
-import { predict } from "../models/index.ts";
+import { type ColdStart, predict } from "../models/index.ts";
 import type { Champion } from "./champions.ts";
 import type { ForecastRows } from "./store.ts";
 
@@ -84,6 +84,7 @@ export function forecastBy(
         median: naive,
         high: set.naiveHigh,
         naive,
+        coldStart: new Uint8Array(set.rows),
       },
       fellBack: champion.fallback !== null,
       notes,
@@ -100,8 +101,35 @@ export function forecastBy(
       low: forecast.quantiles[0]!,
       median: forecast.quantiles[1]!,
       high: forecast.quantiles[2]!,
+      coldStart: new Uint8Array(set.rows),
     },
     fellBack: false,
     notes,
   };
+}
+
+/** The rows with those of new entities as their cold starts have them. */
+export function withColdStarts(rows: ForecastRows, starts: readonly ColdStart[]): ForecastRows {
+  if (starts.length === 0) return rows;
+  const startOf = new Map(starts.map((start) => [start.entity, start]));
+  const out = {
+    ...rows,
+    point: rows.point.slice(),
+    low: rows.low.slice(),
+    median: rows.median.slice(),
+    high: rows.high.slice(),
+    naive: rows.naive.slice(),
+    coldStart: new Uint8Array(rows.entity.length),
+  };
+  for (let i = 0; i < rows.entity.length; i++) {
+    const start = startOf.get(rows.entity[i]!);
+    const at = rows.lead[i]! - 1;
+    if (start === undefined || !Number.isFinite(start.point[at]!)) continue;
+    out.point[i] = out.median[i] = start.point[at]!;
+    out.low[i] = start.low[at]!;
+    out.high[i] = start.high[at]!;
+    out.naive[i] = start.naive[at]!;
+    out.coldStart[i] = 1;
+  }
+  return out;
 }

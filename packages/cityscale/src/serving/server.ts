@@ -11,12 +11,12 @@ import {
   type WhatIf,
 } from "../features/index.ts";
 import type { Lake } from "../lake/index.ts";
-import { leadsOf } from "../models/index.ts";
-import type { Champions } from "./champions.ts";
+import { type ColdStart, coldStartDays, coldStarts, leadsOf } from "../models/index.ts";
+import type { Champion, Champions } from "./champions.ts";
 import { explainRows, type ForecastExplanation } from "./explanation.ts";
 import { type InputState, inputState } from "./inputs.ts";
-import { forecastBy, pickRows, rowsOfEntity } from "./rows.ts";
-import { type Batch, forecastTables, listBatches, storeBatch } from "./store.ts";
+import { forecastBy, pickRows, rowsOfEntity, withColdStarts } from "./rows.ts";
+import { type Batch, type ForecastRows, forecastTables, listBatches, storeBatch } from "./store.ts";
 import { weatherNotes, weatherOf } from "./weather.ts";
 
 export interface PredictRequest {
@@ -57,6 +57,8 @@ export interface Prediction {
   readonly weather: "issued" | "none";
   readonly weatherIssuedAt: number | null;
   readonly fellBack: boolean;
+  /** True for an entity too new for the model: its forecasts are pooled from others'. */
+  readonly coldStart: boolean;
   readonly whatIf: boolean;
   readonly notes: readonly string[];
   readonly forecasts: readonly ForecastValue[];
@@ -75,6 +77,11 @@ export class ForecastServer {
   readonly #entities = new Map<string, number>();
   /** Of each target's newest vectors. */
   readonly #inputs = new Map<string, InputState>();
+  /** Of each target's newest vectors, by the champion that made them. */
+  readonly #coldStarts = new Map<
+    string,
+    { readonly originAt: number; readonly version: number; readonly starts: readonly ColdStart[] }
+  >();
 
   constructor(parts: {
     city: City;
@@ -161,7 +168,9 @@ export class ForecastServer {
         "DATA_MISSING",
         `no entity of ${this.#city.id} has been heard of in the 60 days before ${new Date(originAt).toISOString()}`,
       );
-    const { rows, fellBack, notes } = forecastBy(set, champion);
+    const { rows: made, fellBack, notes } = forecastBy(set, champion);
+    const starts = await this.#startsFrom(target, view, originAt, made);
+    const rows = withColdStarts(made, starts);
     const inputs = await this.#inputState(target, originAt, options.current);
     const weather = weatherOf(set);
     const batch: Batch = {
@@ -179,7 +188,12 @@ export class ForecastServer {
       weatherIssuedAt: weather.issuedAt,
       countsAgeMs: Math.max(0, originAt - inputs.countsAt),
       fellBack,
-      notes: [...notes, ...inputs.notes, ...weatherNotes(weather, originAt, this.#city.timeZone)],
+      notes: [
+        ...notes,
+        ...(await this.#coldStartNotes(starts)),
+        ...inputs.notes,
+        ...weatherNotes(weather, originAt, this.#city.timeZone),
+      ],
       tookMs: Math.round(performance.now() - began),
     };
     const fresh = await storeBatch(this.#lake, batch, rows);
@@ -187,6 +201,7 @@ export class ForecastServer {
     if (options.current) {
       this.#online.swap(target.name, originAt, set);
       this.#inputs.set(target.name, inputs);
+      this.#coldStarts.set(target.name, { originAt, version: champion.version.version, starts });
     }
     this.#log.info(
       {
@@ -230,11 +245,22 @@ export class ForecastServer {
 
   /**
    * Forecasts of one entity from the newest origin. Throws ENTITY_UNKNOWN, TARGET_UNKNOWN, NOT_READY, and
-   * REQUEST_INVALID for leads or times outside the horizon.
+   * REQUEST_INVALID for leads or times outside the horizon; DATA_MISSING for an entity that cannot be forecast, and
+   * NOT_READY for a what-if of one that is too new for the model.
    */
   async predict(request: PredictRequest): Promise<Prediction> {
     const { target, view, vectors, stored, asked, champion } = await this.#asked(request);
-    const { rows, fellBack, notes } = forecastBy(asked, champion);
+    const { rows: made, fellBack, notes } = forecastBy(asked, champion);
+    const starts = await this.#startsOf(target, view, vectors, champion);
+    const start = starts.find(({ entity }) => entity === asked.entity[0]);
+    if (start && request.whatIf) throw this.#tooNew(request, "it cannot be asked what if");
+    const rows = withColdStarts(made, start ? [start] : []);
+    if (!rows.point.every(Number.isFinite)) {
+      throw new CityScaleError(
+        "DATA_MISSING",
+        `${request.entity} has too little history to be forecast, and there are too few others to forecast it from`,
+      );
+    }
     const weather = weatherOf(stored);
     const inputs = await this.#inputsOf(target, vectors.originAt);
     const number = (value: number) => (Number.isFinite(value) ? value : null);
@@ -252,8 +278,14 @@ export class ForecastServer {
       weather: weather.basis,
       weatherIssuedAt: weather.issuedAt,
       fellBack,
+      coldStart: start !== undefined,
       whatIf: request.whatIf !== undefined,
-      notes: [...notes, ...inputs.notes, ...weatherNotes(weather, vectors.originAt, this.#city.timeZone)],
+      notes: [
+        ...notes,
+        ...(await this.#coldStartNotes(start ? [start] : [])),
+        ...inputs.notes,
+        ...weatherNotes(weather, vectors.originAt, this.#city.timeZone),
+      ],
       forecasts: Array.from(rows.lead, (lead, i) => ({
         lead,
         validAt: this.#city.grid.startOf(rows.step[i]!),
@@ -268,16 +300,19 @@ export class ForecastServer {
 
   /**
    * Why one entity's forecasts from the newest origin are what they are. Throws as `predict`, and NOT_READY where the
-   * champion is a naive forecast.
+   * champion is a naive forecast or the entity too new for the model.
    */
   async explain(request: PredictRequest): Promise<ForecastExplanation> {
-    const { target, vectors, asked, champion } = await this.#asked(request);
+    const { target, view, vectors, asked, champion } = await this.#asked(request);
     if (!champion.model) {
       throw new CityScaleError(
         "NOT_READY",
         `the champion of ${this.#city.id}/${target.name} is the naive forecast ${champion.naive}: what it says is a past value and needs no explanation`,
       );
     }
+    const starts = await this.#startsOf(target, view, vectors, champion);
+    if (starts.some(({ entity }) => entity === asked.entity[0]))
+      throw this.#tooNew(request, "its forecast is that of others like it, moved by its first counts");
     return {
       city: this.#city.id,
       target: target.name,
@@ -287,6 +322,44 @@ export class ForecastServer {
       modelKind: champion.version.kind,
       forecasts: explainRows(champion.model, asked, this.#city.grid),
     };
+  }
+
+  #tooNew(request: PredictRequest, what: string): CityScaleError {
+    return new CityScaleError(
+      "NOT_READY",
+      `${request.entity} has been counted for less than ${coldStartDays} days: ${what}`,
+    );
+  }
+
+  #startsFrom(target: Target, view: FeatureView, originAt: number, issued: ForecastRows) {
+    const at = { city: this.#city, view, originAt, lagMs: this.#lagMs(target) };
+    return this.#lake.read((connection) => coldStarts(connection, at, issued));
+  }
+
+  /** Of the newest vectors; computed anew only after a start, or by another champion. */
+  async #startsOf(
+    target: Target,
+    view: FeatureView,
+    { originAt, set }: OnlineVectors,
+    champion: Champion,
+  ): Promise<readonly ColdStart[]> {
+    const { version } = champion.version;
+    const kept = this.#coldStarts.get(target.name);
+    if (kept?.originAt === originAt && kept.version === version) return kept.starts;
+    const starts = await this.#startsFrom(target, view, originAt, forecastBy(set, champion).rows);
+    this.#coldStarts.set(target.name, { originAt, version, starts });
+    return starts;
+  }
+
+  async #coldStartNotes(starts: readonly ColdStart[]): Promise<string[]> {
+    if (starts.length === 0) return [];
+    const rows = await this.#lake.read((connection) =>
+      connection.rows<{ e: number; entity: string }>("SELECT e, entity FROM entities"),
+    );
+    const names = new Map(rows.map(({ e, entity }) => [e, entity]));
+    const told = starts.slice(0, 5).map(({ entity, days }) => `${names.get(entity)} (day ${days})`);
+    const more = starts.length > 5 ? ` and ${starts.length - 5} more` : "";
+    return [`cold start: forecast from others, being new: ${told.join(", ")}${more}`];
   }
 
   #inputState(target: Target, originAt: number, current: boolean): Promise<InputState> {

@@ -29,9 +29,10 @@ export const forecastTables = `
     batch VARCHAR, target VARCHAR, origin_at BIGINT, version INTEGER, e INTEGER, t INTEGER, lead INTEGER,
     point DOUBLE, low DOUBLE, median DOUBLE, high DOUBLE, naive DOUBLE
   );
+  ALTER TABLE forecasts ADD COLUMN IF NOT EXISTS cold_start BOOLEAN DEFAULT false;
   CREATE OR REPLACE VIEW v_forecasts AS
     SELECT f.target, n.entity, make_timestamptz(f.origin_at * 1000) AS origin_at, make_timestamptz(s.start_at * 1000) AS valid_at,
-           f.lead, f.point, f.low AS p10, f.median AS p50, f.high AS p90, f.naive, f.version, f.batch
+           f.lead, f.point, f.low AS p10, f.median AS p50, f.high AS p90, f.naive, f.version, f.batch, f.cold_start
     FROM forecasts f JOIN entities n USING (e) JOIN steps s USING (t);`;
 
 /** Columns of forecasts to be stored; one entry per row. */
@@ -44,6 +45,8 @@ export interface ForecastRows {
   readonly median: Float64Array;
   readonly high: Float64Array;
   readonly naive: Float64Array;
+  /** 1 where the entity is too new for the model and its forecast is a cold start. */
+  readonly coldStart: Uint8Array;
 }
 
 /** Writes a batch and its forecasts in one transaction; a batch that is there already stays as it is. */
@@ -52,7 +55,7 @@ export async function storeBatch(lake: Lake, batch: Batch, rows: ForecastRows): 
     const there = await connection.first("SELECT 1 FROM batches WHERE batch = ?", [batch.batch]);
     if (there) return false;
     await connection.run(
-      "CREATE OR REPLACE TEMP TABLE forecast_page (e DOUBLE, t DOUBLE, lead DOUBLE, point DOUBLE, low DOUBLE, median DOUBLE, high DOUBLE, naive DOUBLE)",
+      "CREATE OR REPLACE TEMP TABLE forecast_page (e DOUBLE, t DOUBLE, lead DOUBLE, point DOUBLE, low DOUBLE, median DOUBLE, high DOUBLE, naive DOUBLE, cold_start DOUBLE)",
     );
     await connection.append("forecast_page", [
       Float64Array.from(rows.entity),
@@ -63,11 +66,12 @@ export async function storeBatch(lake: Lake, batch: Batch, rows: ForecastRows): 
       rows.median,
       rows.high,
       rows.naive,
+      Float64Array.from(rows.coldStart),
     ]);
     const number = (name: string) => `CASE WHEN isfinite(${name}) THEN ${name} END`;
     await connection.run(
       `INSERT INTO forecasts SELECT ${literal(batch.batch)}, ${literal(batch.target)}, ${Math.round(batch.originAt)}, ${batch.version},
-         e, t, lead, ${["point", "low", "median", "high", "naive"].map(number).join(", ")}
+         e, t, lead, ${["point", "low", "median", "high", "naive"].map(number).join(", ")}, cold_start = 1
        FROM forecast_page WHERE isfinite(point)`,
     );
     await insertBatch(connection, batch);

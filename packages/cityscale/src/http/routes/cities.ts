@@ -34,6 +34,15 @@ const liveScoreSchema = z.object({
   wape: z.number().nullable(),
   naiveWape: z.number().nullable(),
   coverage80: z.number().nullable(),
+  coldStart: z
+    .object({
+      rows: z.int(),
+      wape: z.number().nullable(),
+      naiveWape: z.number().nullable(),
+      coverage80: z.number().nullable(),
+    })
+    .nullable()
+    .describe("Forecasts of new entities, which the scores beside it leave out"),
   provisional: z.boolean(),
 });
 

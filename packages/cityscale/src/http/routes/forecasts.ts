@@ -62,6 +62,7 @@ const forecastSchema = z.object({
   p50: z.number().nullable(),
   p90: z.number().nullable(),
   naive: z.number().nullable(),
+  coldStart: z.boolean().describe("The entity is new: pooled from others, and scored apart"),
   modelVersion: z.int(),
 });
 
@@ -77,6 +78,7 @@ interface Row {
   readonly median: number | null;
   readonly high: number | null;
   readonly naive: number | null;
+  readonly cold_start: boolean;
   readonly version: number;
   readonly origin_at: number;
   readonly issued_at: number;
@@ -128,7 +130,7 @@ export function forecastRoutes(http: FastifyInstance, app: App, exporter: Export
       const rows = await exporter.gate.run(() =>
         lake.read((connection) =>
           connection.rows<Row>(
-            `SELECT f.batch, f.e, f.t, n.entity, s.start_at, f.lead, f.point, f.low, f.median, f.high, f.naive, f.version, f.origin_at,
+            `SELECT f.batch, f.e, f.t, n.entity, s.start_at, f.lead, f.point, f.low, f.median, f.high, f.naive, f.cold_start, f.version, f.origin_at,
                b.issued_at, b.weather, b.weather_issued_at, b.counts_age_ms, b.fell_back, b.notes
              ${from} ${after} ORDER BY f.origin_at, f.e, f.t LIMIT ${query.limit + 1}`,
           ),
@@ -175,6 +177,7 @@ export function forecastRoutes(http: FastifyInstance, app: App, exporter: Export
           p50: row.median,
           p90: row.high,
           naive: row.naive,
+          coldStart: row.cold_start,
           modelVersion: row.version,
         })),
         nextCursor: rows.length > query.limit && last ? `${last.origin_at}.${last.e}.${last.t}` : null,
@@ -219,6 +222,7 @@ export function forecastRoutes(http: FastifyInstance, app: App, exporter: Export
           { name: "weather", sql: "b.weather", text: true },
           { name: "weather_issued_at", sql: timestamp("b.weather_issued_at") },
           { name: "fell_back", sql: "b.fell_back" },
+          { name: "cold_start", sql: "f.cold_start" },
           { name: "issued_at", sql: timestamp("b.issued_at") },
           { name: "batch", sql: "f.batch", text: true },
         ],

@@ -120,6 +120,7 @@ const predictionSchema = z.object({
   weather: z.enum(["issued", "none"]),
   weatherIssuedAt: time.nullable(),
   fellBack: z.boolean().describe("A naive forecast stands in for the champion"),
+  coldStart: z.boolean().describe("The entity is new: its forecast is pooled from others"),
   whatIf: z.boolean(),
   notes: z.array(z.string()),
   forecasts: z.array(
