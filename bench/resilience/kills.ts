@@ -2,20 +2,25 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { stages } from "../../packages/cityscale/test/resilience/app-process.ts";
-import { checkFolder } from "../../packages/cityscale/test/resilience/invariants.ts";
+import {
+  type KilledCity,
+  shareTown,
+  smallTown,
+} from "../../packages/cityscale/test/resilience/killed-cities.ts";
 import { type Aim, Killing } from "../../packages/cityscale/test/resilience/killing.ts";
 
 const HELP = `Kills the platform again and again on one data folder, then checks everything in it.
 
-  node bench/resilience/kills.ts [--kills 100] [--seed 1] [--keep]
+  node bench/resilience/kills.ts [--city counters|bikes] [--kills 100] [--seed 1] [--keep]
 
-Every stage of the loop is aimed at in turn, the training process alone too; each fourth kill comes at any moment.
+Every stage of the loop is aimed at in turn, for counters the training process alone too; each fourth kill comes at any
+moment. Of bikes nothing is trained; profiles are kept and forecasts removed.
 --keep leaves the folder for a look. Exit code 1 when something is not as it must be.
 `;
 
 const { values } = parseArgs({
   options: {
+    city: { type: "string", default: "counters" },
     kills: { type: "string", default: "100" },
     seed: { type: "string", default: "1" },
     keep: { type: "boolean", default: false },
@@ -23,15 +28,19 @@ const { values } = parseArgs({
   },
 });
 if (values.help) process.stdout.write(HELP);
-else process.exitCode = await run(Number(values.kills), Number(values.seed), values.keep);
+else {
+  const city = { counters: smallTown, bikes: shareTown }[values.city];
+  if (!city) throw new Error(`--city ${values.city}: write counters or bikes`);
+  process.exitCode = await run(city, Number(values.kills), Number(values.seed), values.keep);
+}
 
-async function run(kills: number, seed: number, keep: boolean): Promise<number> {
+async function run(city: KilledCity, kills: number, seed: number, keep: boolean): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "kills-"));
   const began = performance.now();
-  const killing = await Killing.open(folder, seed);
+  const killing = await Killing.open(folder, city, seed);
   const hits = new Map<string, number>();
   try {
-    const aims: Aim[] = [...stages, "trainer"];
+    const aims: Aim[] = [...city.stages, ...(city === smallTown ? (["trainer"] as const) : [])];
     for (let i = 0, turn = 0; i < kills; i++) {
       const aim = i % 4 === 3 ? "anywhere" : aims[turn++ % aims.length]!;
       const { struck, plannedMs, said } = await killing.kill(aim);
@@ -48,7 +57,7 @@ async function run(kills: number, seed: number, keep: boolean): Promise<number> 
     }
     await killing.finish();
     const orphans = await killing.orphans();
-    const { violations: found, seen } = await checkFolder(killing.home, killing.address, killing.now);
+    const { violations: found, seen } = await city.check(killing.home, killing.address, killing.now);
     const violations = [...found];
     if (orphans.length > 0) violations.push(`processes outlived their parent: ${orphans.join(", ")}`);
     const seconds = Math.round((performance.now() - began) / 1000);

@@ -395,10 +395,12 @@ function retentionProblems(
     .map(({ training }) => parseDuration(training.testWindow));
   const learned = (parseDuration(stockOutMemory) + Math.max(0, ...windows)) / 86_400_000;
   if (windows.length > 0) least("snapshots", learned, "models learn from so many days");
-  for (const kind of ["forecasts", "risks"] as const)
-    if (days("batches") < days(kind))
-      problems.push(`retention.batches: ${retention.batches} is shorter than retention.${kind}`);
-  return problems;
+  for (const { kind } of targets) {
+    const forecasts = kind === "binary" ? "risks" : "forecasts";
+    if (days("batches") < days(forecasts))
+      problems.push(`retention.batches: ${retention.batches} is shorter than retention.${forecasts}`);
+  }
+  return [...new Set(problems)];
 }
 
 /** Targets that are forecast one by one, with quantiles. */

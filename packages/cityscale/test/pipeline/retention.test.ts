@@ -75,7 +75,7 @@ describe("what a city may say of retention", () => {
     expect(problem(counters, { snapshots: "10d" })).toBeNull();
     expect(problem(counters, { forecasts: "200d" })).toContain("retention.forecasts");
     expect(problem(bikes, { risks: "12h" })).toContain("retention.risks: 12h is too short");
-    expect(problem(bikes, { risks: "40d", batches: "35d", forecasts: null })).toContain(
+    expect(problem(bikes, { risks: "40d", batches: "35d" })).toContain(
       "retention.batches: 35d is shorter than retention.risks",
     );
     // Of what is declared least, all that features of the oldest training row look at is still there.

@@ -10,7 +10,7 @@ import { createManualClock, silentLog } from "../../src/core/index.ts";
 import { defineCity, type Page } from "../../src/domain/index.ts";
 import { Lake } from "../../src/lake/index.ts";
 import type { AppOrder } from "./app-process.ts";
-import { declaration, hourMs, testStart } from "./small-city.ts";
+import { addressesAt, declaration, hourMs, testStart } from "./small-city.ts";
 import { openTown, type Town } from "./town.ts";
 
 describe("a data folder", () => {
@@ -39,7 +39,7 @@ describe("a data folder", () => {
     const order: AppOrder = {
       home: join(folder, "home"),
       city: join(folder, "smalltown.json"),
-      simulator: town.simulator.sources["counts"]!,
+      sources: addressesAt(town.simulator.sources["counts"]!),
       now: town.clock.now(),
       at: Date.now(),
       speed: 0,

@@ -249,7 +249,7 @@ async function checkPromotions(
 }
 
 /** Nothing temporary is left of the dead. */
-function checkLeftovers(home: string, violations: string[]): void {
+export function checkLeftovers(home: string, violations: string[]): void {
   for (const path of readdirSync(home, { recursive: true, encoding: "utf8" })) {
     const name = path.split("/").at(-1)!;
     if (/^tmp-|\.tmp$|^\.writing|^training-|^version-|^duckdb_temp/.test(name))

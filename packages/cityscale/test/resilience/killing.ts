@@ -1,14 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type Simulator, startSimulatorWorker } from "@cityscale/simulator";
-import { type AppOrder, type Stage, stages } from "./app-process.ts";
-import { declaration, generated, hourMs, testStart } from "./small-city.ts";
+import type { AppOrder, Stage } from "./app-process.ts";
+import type { KilledCity } from "./killed-cities.ts";
+import { hourMs } from "./small-city.ts";
 
-/** Virtual milliseconds in a real one while processes are killed: half an hour a second. */
-const speed = 1800;
+/** Real milliseconds by which the clock of a killed process is ahead of the simulator's. */
+const aheadRealMs = 20;
 
 /** What a kill was aimed at; `trainer` is the training process alone, `anywhere` any moment of the process's life. */
 export type Aim = Stage | "trainer" | "anywhere";
@@ -34,18 +35,21 @@ const guesses: Record<Stage, number> = {
   version: 3,
   promotion: 3,
   batch: 300,
+  profiles: 5,
   outcomes: 30,
+  retention: 60,
 };
 
 const entry = fileURLToPath(new URL("./app-process.ts", import.meta.url));
 
 /**
- * A generated town served from this process, and real processes of the platform that are killed one after the
+ * A generated city served from this process, and real processes of the platform that are killed one after the
  * other on one data folder. Time runs on while they are dead.
  */
 export class Killing {
   readonly home: string;
   readonly simulator: Simulator;
+  readonly #city: KilledCity;
   readonly #clock: Float64Array;
   readonly #ticker: NodeJS.Timeout;
   readonly #folder: string;
@@ -54,7 +58,14 @@ export class Killing {
   readonly #mark: string;
   readonly #typical = new Map<Stage, number>();
 
-  private constructor(folder: string, simulator: Simulator, clock: Float64Array, random: () => number) {
+  private constructor(
+    folder: string,
+    city: KilledCity,
+    simulator: Simulator,
+    clock: Float64Array,
+    random: () => number,
+  ) {
+    this.#city = city;
     this.#folder = folder;
     this.home = join(folder, "home");
     this.simulator = simulator;
@@ -64,24 +75,24 @@ export class Killing {
     let before = performance.now();
     this.#ticker = setInterval(() => {
       const now = performance.now();
-      clock[0]! += (now - before) * speed;
+      clock[0]! += (now - before) * city.speed;
       before = now;
     }, 5);
   }
 
-  /** @param folder an empty folder; @param seed decides the town and every moment */
-  static async open(folder: string, seed: number): Promise<Killing> {
+  /** @param folder an empty folder; @param seed decides the city and every moment */
+  static async open(folder: string, city: KilledCity, seed: number): Promise<Killing> {
     const buffer = new SharedArrayBuffer(8);
     const clock = new Float64Array(buffer);
-    clock[0] = testStart;
+    clock[0] = city.start;
     const simulator = await startSimulatorWorker({
       clock: { kind: "shared", buffer },
-      city: generated,
+      city: city.generated,
       seed,
     });
     mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, "smalltown.json"), JSON.stringify(declaration));
-    return new Killing(folder, simulator, clock, mulberry(seed));
+    writeFileSync(join(folder, "city.json"), JSON.stringify(city.declaration));
+    return new Killing(folder, city, simulator, clock, mulberry(seed));
   }
 
   /** Virtual instant now, ms UTC. */
@@ -90,15 +101,18 @@ export class Killing {
   }
 
   get address(): string {
-    return this.simulator.sources["counts"]!;
+    return Object.values(this.simulator.sources)[0]!;
   }
 
   /** Starts a process, kills it (or its training) as aimed, and waits until it is gone. */
   async kill(aim: Aim): Promise<Kill> {
-    const staged = stages.find((stage) => stage === aim);
+    const staged = this.#city.stages.find((stage) => stage === aim);
+    // Written once a week otherwise.
+    if (aim === "profiles") rmSync(join(this.home, "profiles"), { recursive: true, force: true });
     const typical = staged ? (this.#typical.get(staged) ?? guesses[staged]) : 0;
     const nth = staged === "append" ? 1 + Math.floor(this.#random() * 6) : 1;
     const plannedMs = this.#random() * (aim === "anywhere" ? 7000 : aim === "trainer" ? 800 : typical);
+    const { speed } = this.#city;
     const started = this.#start({
       speed,
       loops: 0,
@@ -118,7 +132,7 @@ export class Killing {
 
   /** A loop of a process that may write no file longer than this, as on a full disk; what it said. */
   async starve(kilobytes: number): Promise<readonly string[]> {
-    const started = this.#start({ speed, loops: 1, kill: null }, kilobytes);
+    const started = this.#start({ speed: this.#city.speed, loops: 1, kill: null }, kilobytes);
     const timer = setTimeout(() => started.child.kill("SIGKILL"), 20_000);
     const lines = await started.gone;
     clearTimeout(timer);
@@ -157,9 +171,10 @@ export class Killing {
     const full: AppOrder = {
       ...order,
       home: this.home,
-      city: join(this.#folder, "smalltown.json"),
-      simulator: this.address,
-      now: this.now,
+      city: join(this.#folder, "city.json"),
+      sources: Object.fromEntries(this.#city.sources.map((name) => [name, this.address])),
+      // The publisher's clock ticks; a process whose own were behind it would be told of the future.
+      now: this.now + aheadRealMs * order.speed,
       at: Date.now(),
     };
     const limited = kilobytes === null ? [] : ["bash", "-c", 'ulimit -f "$0"; exec "$@"', String(kilobytes)];

@@ -40,6 +40,8 @@ interface Cursor {
   readonly fields: FieldTypes;
   readonly months: Readonly<Record<string, MonthState>>;
   readonly archiveAskedAt: number | null;
+  /** It was asked and has not come to an end: a process that ended meanwhile left the rest unread. */
+  readonly archiveOpen?: boolean;
 }
 
 const dayMs = 86_400_000;
@@ -173,12 +175,22 @@ export async function* readStations(source: GbfsSource, request: ReadRequest): A
   async function* past(): AsyncGenerator<Page> {
     const { archive } = declared;
     if (!archive) return;
-    const asked = cursor.archiveAskedAt;
-    if (asked !== null && asked <= now && now - asked < parseDuration(archive.every)) return;
-    // Stored before the archive is asked: one that fails is asked again in its time, not at each poll.
-    cursor = { ...cursor, archiveAskedAt: now };
+    const { archiveAskedAt: asked, archiveOpen } = cursor;
+    const isDue = asked === null || asked > now || now - asked >= parseDuration(archive.every);
+    if (!isDue && !archiveOpen) return;
+    cursor = { ...cursor, archiveAskedAt: now, archiveOpen: true };
     yield page([], [], 0);
-    yield* fromArchive(archive);
+    try {
+      yield* fromArchive(archive);
+    } catch (error) {
+      // One that fails is asked again in its time, not at each poll; a read that was stopped goes on at the next.
+      if (!signal.aborted) {
+        cursor = { ...cursor, archiveOpen: false };
+        yield page([], [], 1);
+      }
+      throw error;
+    }
+    cursor = { ...cursor, archiveOpen: false };
   }
 
   async function* fromArchive(archive: ArchiveOptions): AsyncGenerator<Page> {
