@@ -159,7 +159,9 @@ export async function* readStations(source: GbfsSource, request: ReadRequest): A
     const status = await news("station_status", parseDuration(declared.maxTtl));
     if (status) {
       const { updatedAt } = status.state;
-      const at = updatedAt === null || (updatedAt > now && updatedAt <= now + aheadMs) ? now : updatedAt;
+      // What was written while it was asked for is not ahead.
+      const came = context.clock.now();
+      const at = updatedAt === null || (updatedAt > came && updatedAt <= came + aheadMs) ? came : updatedAt;
       const { rows, rejected, fields } = snapshotsOf(status.data, at, new Set(cursor.electric));
       seen("station_status", fields);
       const isNew = updatedAt === null || updatedAt !== before;
