@@ -29,10 +29,22 @@ const below = 3;
 const leads = ["30", "60", "120"] as const;
 const dayMs = 86_400_000;
 
+/** A line for whoever waits, at each tenth of a step, with the seconds since the start. */
+const began = performance.now();
+let told = "";
+const progress = (step: string, share: number) => {
+  const text = `${step}: ${10 * Math.floor(10 * share)} %`;
+  if (text === told) return;
+  told = text;
+  console.error(`${((performance.now() - began) / 1000).toFixed(0).padStart(4)} s  ${text}`);
+};
+
+progress("reading the recordings", 0);
 const { city, scratch } = await openRecorded("bay-wheels");
 const begin = startOfLocalDay(city.timeZone, dayOfDate(options.from));
 const end = startOfLocalDay(city.timeZone, dayOfDate(options.to) + 1);
 using connection = await scratch.lake.connect();
+progress("reading snapshots", 0);
 const levels = await readLevels(connection, { knownBy: end });
 const history = new LevelHistory(levels, city.timeZone, await publicHolidays(connection));
 await scratch.close();
@@ -45,10 +57,16 @@ const forecasts: Record<"bikes" | "docks", StockOutForecasts[]> = { bikes: [], d
 for (const measure of ["bikes", "docks"] as const) {
   for (const lead of leads) {
     const target = levelTargetOf(city.targets[`${measure}-out-${lead}`]!);
+    const name = `${measure} ${lead} min`;
     const { model } = await fitStockOuts(history, target, {
       ...{ from: begin - 60 * dayMs, until: begin, calibrateFrom: begin - 28 * dayMs, seed: 1, threads },
+      onProgress: (_, share) => progress(`${name}, training`, share),
     });
-    forecasts[measure].push(await forecastStockOuts(history, target, model, origins));
+    forecasts[measure].push(
+      await forecastStockOuts(history, target, model, origins, (share) =>
+        progress(`${name}, forecasting`, share),
+      ),
+    );
   }
 }
 
@@ -66,6 +84,7 @@ const naive = { n: 0, hits: 0 };
 const moves = { n: 0, bikes: 0 };
 const partners = { n: 0, short: 0, anyway: 0 };
 for (let i = 0; i < origins.length; i++) {
+  progress("replaying moves", i / origins.length);
   const outlooks = outlooksOf(history, forecasts, i);
   for (const move of suggestMoves(outlooks, { top, below })) {
     const came = lowest(move.measure, i, places.get(move.station)!);
