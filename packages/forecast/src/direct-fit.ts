@@ -75,7 +75,6 @@ export type MemberSpec = {
       /** One regression for each lead and each code of the column `by`. */
       readonly kind: "ridge";
       readonly by: string;
-      /** Penalty at lead 1; it grows with the root of the lead, as what the newest counts tell fades. */
       readonly alpha: number;
       readonly columns?: MemberColumns;
     }
@@ -366,7 +365,7 @@ function ridgeMember(
   const columns = { names, categorical };
   const model = fitRidge(
     { matrix: selectColumns(matrix, columns), target, weight, group: groupsOf(matrix, lead, groups) },
-    { alpha: (group) => spec.alpha * Math.sqrt(1 + (group % groups.leads)), clipTarget: 0.005 },
+    { alpha: spec.alpha, clipTarget: 0.005 },
   );
   return { kind: "ridge", weight: spec.weight, model, columns, groups };
 }

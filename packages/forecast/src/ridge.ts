@@ -17,11 +17,8 @@ export interface RidgeRows {
 }
 
 export interface RidgeOptions {
-  /**
-   * penalty on squared coefficients of standardised columns, in units of summed weight; the intercept has none.
-   * Of all groups, or of each by its number.
-   */
-  readonly alpha: number | ((group: number) => number);
+  /** penalty on squared coefficients of standardised columns, in units of summed weight; the intercept has none */
+  readonly alpha: number;
   /** numeric columns are clipped to their quantiles at this level and its opposite; default 0, no clipping */
   readonly clipInputs?: number;
   /** the target of each group is clipped to its quantiles at this level and its opposite; default 0 */
@@ -50,6 +47,7 @@ export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
   requireLength("target", target.length, matrix.rows);
   if (group) requireLength("group", group.length, matrix.rows);
   if (weight) requireLength("weight", weight.length, matrix.rows);
+  if (!(alpha >= 0 && Number.isFinite(alpha))) throw new ForecastError("option", `alpha is ${alpha}`);
   for (const [name, level] of Object.entries({ clipInputs, clipTarget })) {
     if (!(level >= 0 && level < 0.5)) {
       throw new ForecastError("option", `${name} is ${level}, expected 0 to below 0.5`);
@@ -67,9 +65,6 @@ export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
   }
   const standardiser = Standardiser.fit(matrix, usable, clipInputs);
   const byGroup = rowsByGroup(usable, group);
-  const alphas = byGroup.map((_, g) => (typeof alpha === "number" ? alpha : alpha(g)));
-  const badAlpha = alphas.find((value) => !(value >= 0 && Number.isFinite(value)));
-  if (badAlpha !== undefined) throw new ForecastError("option", `alpha is ${badAlpha}`);
   const width = standardiser.width;
   const coefficients = new Float64Array(byGroup.length * (width + 1)).fill(Number.NaN);
   for (const [g, members] of byGroup.entries()) {
@@ -78,7 +73,7 @@ export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
     const z = Float64Array.from(members, (row) => target[row]!);
     clip(z, clipTarget);
     const w = Float64Array.from(members, (row) => weight?.[row] ?? 1);
-    const solved = solve(x, z, w, width, alphas[g]!);
+    const solved = solve(x, z, w, width, alpha);
     if (solved === null) {
       throw new ForecastError(
         "data",

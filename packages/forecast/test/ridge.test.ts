@@ -128,14 +128,6 @@ describe("ridge", () => {
     expect(fit().predict(tail, new Int32Array(10))).toEqual(all.slice(8990));
   });
 
-  test("a penalty of its own gives each group the model that this penalty gives it", () => {
-    const own = fitRidge(rows, { alpha: (group) => [3, 50][group]! }).predict(matrix, rows.group);
-    const [weak, strong] = [fit(), fit({}, 50)].map((fitted) => fitted.predict(matrix, rows.group));
-    for (let i = 0; i < own.length; i++) expect(own[i]).toBe([weak, strong][rows.group[i]!]![i]);
-    expect(weak).not.toEqual(strong);
-    expect(() => fitRidge(rows, { alpha: (group) => -group })).toThrow(/alpha is -1/);
-  });
-
   test("what cannot be fitted is said", () => {
     expect(() => fit({}, -1)).toThrow(/alpha is -1/);
     expect(() => fit({}, 0)).toThrow(/depend on each other/); // the codes of a day add up to 1
