@@ -63,6 +63,27 @@ describe("rows to learn from", () => {
   });
 });
 
+describe("rows already short", () => {
+  test("weigh a tenth of those that are not", () => {
+    const origins = history.levels.knownAt.filter((at) => at >= from && at < until);
+    const { lowest, endRow } = history.outcomes(target, origins);
+    const width = history.levels.stations.length;
+    const short = history.counts("bikes", origins).reduce((sum, count, i) => {
+      const end = history.levels.knownAt[endRow[Math.floor(i / width)]!]!;
+      return sum + (count >= 0 && count < 3 && lowest[i]! >= 0 && end <= until ? 1 : 0);
+    }, 0);
+    // Few of them are drawn: many draws.
+    const seeds = Array.from({ length: 20 }, (_, seed) => seed + 1);
+    const stoodFor = seeds.reduce((sum, seed) => {
+      const { weight, eligible } = sampleRows(history, target, { from, until, seed });
+      return sum + weight.reduce((all, value, i) => all + value * (1 - eligible[i]!), 0);
+    }, 0);
+    expect(short).toBeGreaterThan(1000);
+    expect(stoodFor / seeds.length / short).toBeGreaterThan(0.085);
+    expect(stoodFor / seeds.length / short).toBeLessThan(0.115);
+  });
+});
+
 describe("a model of stock-outs", () => {
   const training = { from, until, calibrateFrom: until - 5 * dayMs, seed: 1, threads: 1 };
 
@@ -71,7 +92,8 @@ describe("a model of stock-outs", () => {
     expect(rows).toBeGreaterThan(500);
     expect(onsets).toBeGreaterThan(50);
     expect(model.thresholds!.budget).toBeGreaterThan(0);
-    const set = history.features(target, Float64Array.of(townEnd - dayMs, townEnd - 1));
+    const origins = Float64Array.from({ length: 90 }, (_, i) => townEnd - dayMs + i * 900_000);
+    const set = history.features(target, origins);
     const p = model.predict(matrixOf(set));
     expect(p.every((value) => value >= 0 && value <= 1)).toBe(true);
     expect(BinaryForecaster.fromBytes(model.toBytes()).predict(matrixOf(set))).toEqual(p);
@@ -82,6 +104,21 @@ describe("a model of stock-outs", () => {
     }
     const less = model.predict(matrixOf({ ...set, columns: more }));
     for (let i = 0; i < p.length; i++) expect(less[i]).toBeLessThanOrEqual(p[i]!);
+    expect(less.filter((value, i) => value < p[i]!).length).toBeGreaterThan(0.1 * p.length);
+  });
+
+  test("alarms on one in a hundred of the rows that are not short, by the rows it is calibrated on", async () => {
+    const { model } = await fitStockOuts(history, target, training);
+    const { set, originAt, weight, eligible } = sampleRows(history, target, training);
+    const p = model.predict(matrixOf(set));
+    let [alarmed, all] = [0, 0];
+    for (let i = 0; i < p.length; i++) {
+      if (eligible[i] === 0 || originAt[i]! < training.calibrateFrom) continue;
+      all += weight[i]!;
+      if (p[i]! >= model.thresholds!.budget) alarmed += weight[i]!;
+    }
+    expect(alarmed / all).toBeGreaterThan(0.004);
+    expect(alarmed / all).toBeLessThan(0.025);
   });
 
   test("wants some history", async () => {
