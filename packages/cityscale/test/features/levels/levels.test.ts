@@ -238,4 +238,29 @@ describe("outcomes", () => {
     for (const name of ["change_20", "fell_20", "rose_20", "fell_60", "change_120", "fell_120"])
       expect(value(name), name).toBeNaN();
   });
+
+  test("a station that comes back after a day with another count has changed then, alone or among many", async () => {
+    const back = 26 * 60;
+    const rows = [
+      ...each([0, 10], [9, 9]),
+      // Others are seen all the time.
+      ...each(
+        Array.from({ length: back / 10 + 2 }, (_, i) => 10 * i),
+        new Array<number>(back / 10 + 2).fill(5),
+      ).map((row) => ({ ...row, station: "b" })),
+      ...each([back, back + 10], [4, 4]),
+    ].sort((x, y) => x.at - y.at);
+    const other = await openTown(
+      rows.map((row) => ({ ...row, at: base + row.at, knownAt: base + row.knownAt })),
+    );
+    const origin = base + (back + 10) * minutes;
+    const many = Float64Array.from({ length: 60 }, (_, i) => origin + 1000 * i);
+    for (const origins of [many.subarray(0, 1), many]) {
+      const { columns } = (await other.read(historyOf)).features(targets[0]!, origins);
+      expect(columns[levelColumns.indexOf("since_change")]![0]).toBe(10);
+      expect(columns[levelColumns.indexOf("change_10")]![0]).toBe(0);
+      expect(columns[levelColumns.indexOf("change_20")]![0]).toBeNaN();
+    }
+    await other.close();
+  });
 });
