@@ -15,7 +15,7 @@ import {
   judgePersistence,
   levelTargetOf,
 } from "../../src/models/index.ts";
-import { type RiskScore, riskScores } from "../../src/monitoring/index.ts";
+import { type RiskScore, riskScores, scoreRisks } from "../../src/monitoring/index.ts";
 import type { Batch } from "../../src/serving/index.ts";
 import { gbfs, publicHolidays as holidaySource } from "../../src/sources/index.ts";
 import { recordBikeShare } from "../cli/bike-share.ts";
@@ -166,12 +166,23 @@ describe("stock-outs in the loop", () => {
         const rows = await connection.rows<{
           origin_at: number;
           e: number;
+          count: number;
           probability: number;
           naive: number;
+          shortfall: number;
         }>(
-          "SELECT origin_at, e, probability, naive FROM risk_forecasts WHERE target = ? ORDER BY origin_at, e",
+          "SELECT origin_at, e, count, probability, naive, shortfall FROM risk_forecasts WHERE target = ? ORDER BY origin_at, e",
           [target.name],
         );
+        const { scores } = await app.registry.versions.get("bay-wheels", target.name, 1);
+        const rates = scores["persistence"] as number[];
+        for (const row of rows) {
+          expect(row.naive).toBe(Math.fround(rates[Math.min(row.count, rates.length - 1)]!));
+          // At least one is missing whenever it is short, and at most all that count.
+          expect(row.shortfall).toBeGreaterThanOrEqual(row.probability * (1 - 1e-6));
+          expect(row.shortfall).toBeLessThanOrEqual(level.below);
+        }
+        expect(rows.some(({ shortfall, probability }) => shortfall > 1.01 * probability)).toBe(true);
         const live = new Map(rows.map((row) => [`${row.origin_at} ${row.e}`, row]));
         const keep: number[] = [];
         for (let i = 0; i < count.length; i++) {
@@ -207,6 +218,27 @@ describe("stock-outs in the loop", () => {
     }
   });
 
+  test("a heartbeat says how old the newest snapshot was, and an origin's batches are stored once", async () => {
+    const known = await runtime.lake.read((connection) =>
+      connection.rows<{ origin_at: number; age: number; told: number }>(
+        `SELECT origin_at, counts_age_ms AS told, origin_at - (SELECT max("at") FROM snapshots WHERE known_at <= origin_at) AS age
+         FROM batches WHERE target = 'docks-out-60'`,
+      ),
+    );
+    expect(known.length).toBe(ticks + 1);
+    for (const { age, told } of known) expect(told).toBe(age);
+    const stored = () =>
+      runtime.lake.read((connection) =>
+        connection.rows<{ n: number }>(
+          "SELECT count(*) AS n FROM risk_forecasts UNION ALL SELECT count(*) FROM batches",
+        ),
+      );
+    const before = await stored();
+    const again = await runtime.parts.risk!.issue(issued[3]![0]!.originAt, { current: false });
+    expect(again.map(({ batch }) => batch).sort()).toEqual(issued[3]!.map(({ batch }) => batch).sort());
+    expect(await stored()).toEqual(before);
+  });
+
   test("scores of 24 hours stand beside those of the day", async () => {
     const scores = await scoresOf("bikes-out-30");
     expect(new Set(scores.map(({ period }) => period))).toEqual(new Set(["24h", "day"]));
@@ -214,6 +246,31 @@ describe("stock-outs in the loop", () => {
       connection.rows<{ rows: number }>("SELECT \"rows\" FROM v_quality WHERE rows_judged = 'onset'"),
     );
     expect(quality.length).toBe(8);
+  });
+
+  test("scores are provisional until six hours after their day; 24 hours are those before now", async () => {
+    const { timeZone } = runtime.city;
+    const day = localDay(timeZone, start);
+    const alarmsOf = async () => null;
+    const rowsOf = (scores: readonly RiskScore[], period: string) =>
+      scores.filter((score) => score.period === period && score.judged === "forecast" && score.on === "all");
+    const settledAt = startOfLocalDay(timeZone, day + 1) + 6 * 60 * minute;
+    const first = issued.flat().find(({ target }) => target === "bikes-out-30")!.originAt;
+    for (const [now, provisional, newest] of [
+      [first + 23 * 60 * minute, true, "all"],
+      [settledAt - 1, true, "some"],
+      [settledAt, false, "some"],
+    ] as const) {
+      await scoreRisks(runtime.lake, runtime.city, { days: [day], now, alarmsOf });
+      const scores = await scoresOf("bikes-out-30");
+      const [ofDay] = rowsOf(scores, "day");
+      const [of24] = rowsOf(scores, "24h");
+      expect(ofDay!.provisional).toBe(provisional);
+      expect(ofDay!.scores.rows).toBeGreaterThan(150);
+      if (newest === "all") expect(of24!.scores.rows).toBe(ofDay!.scores.rows);
+      else expect(of24!.scores.rows).toBeLessThan(ofDay!.scores.rows!);
+      expect(of24!.scores.rows).toBeGreaterThan(50);
+    }
   });
 
   test("the API names the stations at risk with a move, and every station's trajectory", async () => {
