@@ -74,6 +74,9 @@ const today = localDay(place.timeZone, now);
 /** Start of the local day so many days ago. */
 export const daysAgo = (days: number): number => startOfLocalDay(place.timeZone, today - days);
 
+const batchColumns =
+  'batch, target, origin_at, issued_at, version, "rows", entities, weather, weather_issued_at, counts_age_ms, fell_back, notes, took_ms';
+
 /** A snapshot of each of two stations at every sixth hour from so many days ago on. */
 export async function addSnapshots(lake: Lake, days: number): Promise<void> {
   await lake.write(async (connection) => {
@@ -95,12 +98,12 @@ export async function addRisks({ app }: Kept, days: number): Promise<void> {
   await lake.write(async (connection) => {
     for (const { name, measure } of Object.values(city.targets)) {
       await connection.run(
-        `INSERT INTO batches
+        `INSERT INTO batches (${batchColumns})
          SELECT '${name}' || d, '${name}', o, o + 1000, 0, 2, 2, 'none', NULL, 0, false, '[]', 5
          FROM (SELECT d, ${daysAgo(0)} - d * ${dayMs} + 43200000 AS o FROM range(1, ${days + 1}) r (d)) ORDER BY o`,
       );
       await connection.run(
-        `INSERT INTO risk_forecasts
+        `INSERT INTO risk_forecasts (batch, target, measure, horizon_minutes, origin_at, version, e, count, probability, naive, shortfall)
          SELECT batch, target, '${measure}', 30, origin_at, 0, e, 5, 0.1, 0.2, 0.3
          FROM batches, (VALUES (0), (1)) v (e) WHERE target = '${name}' ORDER BY origin_at, e`,
       );
@@ -126,12 +129,12 @@ export async function addForecasts({ app }: Kept, days: number): Promise<void> {
        FROM steps, (VALUES (0), (1)) v (e) WHERE t BETWEEN ${t(days)} AND ${t(1)} ORDER BY e, t`,
     );
     await connection.run(
-      `INSERT INTO batches
+      `INSERT INTO batches (${batchColumns})
        SELECT 'w' || t, 'walkers', start_at + 14400000, start_at + 14401000, 0, 6, 2, 'none', NULL, 0, false, '[]', 5
        FROM steps WHERE t BETWEEN ${t(days)} AND ${t(0)}`,
     );
     await connection.run(
-      `INSERT INTO forecasts
+      `INSERT INTO forecasts (batch, target, origin_at, version, e, t, lead, point, low, median, high, naive)
        SELECT 'w' || s.t, 'walkers', s.start_at + 14400000, 0, e, s.t + l, 1 + l, 100, 90, 100, 110, 99
        FROM steps s, (VALUES (0), (1)) v (e), range(0, 3) r (l) WHERE s.t BETWEEN ${t(days)} AND ${t(0)} ORDER BY s.t, e, l`,
     );
