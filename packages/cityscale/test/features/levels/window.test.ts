@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   featureMemoryMs,
   LevelHistory,
+  type Levels,
   type LevelTarget,
   LevelWindow,
   levelColumns,
@@ -9,7 +10,7 @@ import {
   publicHolidays,
   readLevels,
 } from "../../../src/features/index.ts";
-import type { Lake } from "../../../src/lake/index.ts";
+import type { Connection, Lake } from "../../../src/lake/index.ts";
 import { dayMs } from "../../lake/support.ts";
 import { insertReadings, openTown, timeZone, townEnd, townReadings } from "./town.ts";
 
@@ -37,7 +38,7 @@ test("a window that grows by what becomes known gives the features of the whole 
     await lake.read(async (connection) => {
       await window.extend(connection, origin);
       const { levels } = window;
-      expect(levels.at[0]!).toBeGreaterThanOrEqual(origin - featureMemoryMs);
+      await expectSame(connection, levels, origin);
       const holidays = await publicHolidays(connection);
       const whole = new LevelHistory(await readLevels(connection, { knownBy: origin }), timeZone, holidays);
       const asOf = whole.profileInstant(origin);
@@ -61,3 +62,32 @@ test("a window that grows by what becomes known gives the features of the whole 
   }
   expect(compared).toBe(22);
 });
+
+test("what an archive adds that was known before the newest snapshot puts that one out", async () => {
+  const window = new LevelWindow(featureMemoryMs);
+  const [last] = readings.toSorted((a, b) => b.at - a.at);
+  const slow = { ...last!, at: townEnd + 600_000, knownAt: townEnd + 3_600_000 };
+  const archived = { ...last!, at: townEnd + 660_000, knownAt: townEnd + 700_000 };
+  await lake.write((connection) => insertReadings(connection, [slow]));
+  const origin = townEnd + 2 * 3_600_000;
+  await lake.read((connection) => window.extend(connection, origin));
+  expect(window.levels.at.at(-1)).toBe(slow.at);
+  await lake.write((connection) => insertReadings(connection, [archived]));
+  await lake.read(async (connection) => {
+    await window.extend(connection, origin);
+    expect(window.levels.at.at(-1)).toBe(archived.at);
+    expect(window.levels.at).not.toContain(slow.at);
+    await expectSame(connection, window.levels, origin);
+  });
+});
+
+/** What is held is what a read of the same range gives. */
+async function expectSame(connection: Connection, held: Levels, origin: number): Promise<void> {
+  const { late: _, ...read } = await readLevels(
+    connection,
+    { from: origin - featureMemoryMs, knownBy: origin },
+    held.stations,
+  );
+  for (const [name, values] of Object.entries(read))
+    expect([name, ...(values as Levels["at"])]).toEqual([name, ...(held[name as "at"] as Levels["at"])]);
+}
