@@ -38,6 +38,8 @@ export interface QuantityRows {
    * effects do.
    */
   readonly partial?: Uint8Array;
+  /** Factor of each row's weight, above 0; 1 each when left out. */
+  readonly emphasis?: Float64Array;
   /** 1 for rows of the later calibration window (see `splits.calibrationMask`), else 0. */
   readonly calibration: Uint8Array;
 }
@@ -400,7 +402,8 @@ function sampleRows(
     const expectation = rows.expectation[usable[k]!]!;
     label[k] = transform.forward(rows.target[usable[k]!]!, expectation);
     // Squares of a log-ratio are errors of the ratio, whatever its size.
-    weight[k] = options.objective === "l2" ? 1 : transform.weight(expectation);
+    weight[k] =
+      (options.objective === "l2" ? 1 : transform.weight(expectation)) * (rows.emphasis?.[usable[k]!] ?? 1);
   }
   return sampleOf(rows.matrix, usable, label, weight, options);
 }
@@ -414,13 +417,20 @@ function lateRows(rows: QuantityRows, usable: Int32Array, late: Int32Array, all:
   };
 }
 
-function checkRows({ matrix, expectation, lead, target, partial, calibration }: QuantityRows): void {
+function checkRows(rows: QuantityRows): void {
+  const { matrix, expectation, lead, target, partial, emphasis, calibration } = rows;
   checkMatrix(matrix);
   requireLength("expectation", expectation.length, matrix.rows);
   requireLength("lead", lead.length, matrix.rows);
   requireLength("target", target.length, matrix.rows);
   requireLength("calibration", calibration.length, matrix.rows);
   if (partial) requireLength("partial", partial.length, matrix.rows);
+  if (emphasis) {
+    requireLength("emphasis", emphasis.length, matrix.rows);
+    const bad = emphasis.findIndex((factor) => !(factor > 0 && factor < Number.POSITIVE_INFINITY));
+    if (bad >= 0)
+      throw new ForecastError("data", `row ${bad} has emphasis ${emphasis[bad]}, expected above 0`);
+  }
   for (let i = 0; i < matrix.rows; i++) {
     if (target[i]! < 0 || target[i] === Number.POSITIVE_INFINITY) {
       throw new ForecastError("data", `row ${i} has target ${target[i]}, expected at least 0, or NaN`);

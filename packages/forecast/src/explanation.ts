@@ -1,5 +1,5 @@
 import { ForecastError } from "./errors.ts";
-import type { Matrix } from "./matrix.ts";
+import { type Matrix, rowsWhere, takeRows } from "./matrix.ts";
 import { isTrees, levelOf, type Member, predictMember } from "./member.ts";
 
 /** Why forecasts are what they are, in counts: `start` and all of `parts` sum to the point forecast of each row. */
@@ -97,28 +97,35 @@ export function columnsAdded(
   matrix: Matrix,
   lead: Int32Array,
 ): Float64Array[] {
-  const count = columns.length;
-  if (count > MOST_PARTS)
-    throw new ForecastError("option", `${count} columns of a part, expected at most ${MOST_PARTS}`);
+  if (columns.length > MOST_PARTS)
+    throw new ForecastError("option", `${columns.length} columns of a part, expected at most ${MOST_PARTS}`);
   const said = members.filter(({ weight }) => weight > 0);
   if (!said.some((member) => isTrees(member) && !member.effects)) return [];
-  const known = new Float64Array(matrix.rows);
   const sums = columns.map(() => new Float64Array(matrix.rows));
-  const partOf = matrix.names.map((_, j) => columns.indexOf(j));
+  const isKnown = (j: number, i: number) => !Number.isNaN(matrix.columns[j]![i]!);
+  // Hardly any row has some, and none has all: each column more doubles the work.
+  const index = rowsWhere(matrix.rows, (i) => columns.some((j) => isKnown(j, i)));
+  const present = columns.filter((j) => index.some((i) => isKnown(j, i)));
+  const rows = { ...matrix, rows: index.length, columns: takeRows(matrix, index) };
+  const leads = index.map((i) => lead[i]!);
+  const partOf = matrix.names.map((_, j) => present.indexOf(j));
+  const known = new Float64Array(index.length);
   for (const member of said) {
     if (!isTrees(member) || member.effects) {
-      const own = predictMember(member, matrix, lead);
-      for (let i = 0; i < matrix.rows; i++) if (!Number.isNaN(own[i]!)) known[i]! += member.weight;
+      const own = predictMember(member, rows, leads);
+      for (let r = 0; r < index.length; r++) if (!Number.isNaN(own[r]!)) known[r]! += member.weight;
       continue;
     }
-    const { coalitions, sizes } = predictCoalitions(member, matrix, lead, partOf, count);
-    for (const [k, sum] of sums.entries()) {
-      const values = shapleyValues(coalitions, sizes, k, count);
-      for (let i = 0; i < matrix.rows; i++) sum[i]! += member.weight * values[i]!;
+    const { coalitions, sizes } = predictCoalitions(member, rows, leads, partOf, present.length);
+    for (const [k, j] of present.entries()) {
+      const values = shapleyValues(coalitions, sizes, k, present.length);
+      const sum = sums[columns.indexOf(j)]!;
+      for (let r = 0; r < index.length; r++) sum[index[r]!]! += member.weight * values[r]!;
     }
-    for (let i = 0; i < matrix.rows; i++) known[i]! += member.weight;
+    for (let r = 0; r < index.length; r++) known[r]! += member.weight;
   }
-  return sums.map((sum) => sum.map((value, i) => value / known[i]!));
+  for (const sum of sums) for (let r = 0; r < index.length; r++) sum[index[r]!]! /= known[r]!;
+  return sums;
 }
 
 /** What a part adds to each set of the others, weighted by how many orders bring it after that set. */

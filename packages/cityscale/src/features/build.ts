@@ -181,7 +181,9 @@ async function featuresSql(connection: Connection, view: FeatureView): Promise<s
       FROM row_slice w JOIN keyed k USING (v, e, key)
     ), events_seen AS (
       SELECT w."row", sum(x.attendance * x.nearness) FILTER (x.during) AS near, max(x.attendance) FILTER (x.during) AS everywhere,
-        sum(x.attendance * x.nearness) FILTER (x.before_start) AS starting, sum(x.attendance * x.nearness) FILTER (x.after_end) AS ending
+        sum(x.attendance * x.nearness) FILTER (x.before_start) AS starting, sum(x.attendance * x.nearness) FILTER (x.after_end) AS ending,
+        arg_max(x.starts_in, (x.attendance * x.nearness, x.starts_in)) FILTER (x.before_start) AS starts_in,
+        arg_max(x.ended_ago, (x.attendance * x.nearness, x.ended_ago)) FILTER (x.after_end) AS ended_ago
       FROM row_slice w JOIN events_at x ON x.e = w.e AND x.t = w.t AND x.known_at <= w.origin_at AND x.known_to > w.origin_at
       GROUP BY w."row"
     )

@@ -60,6 +60,8 @@ export interface ViewShape {
   readonly nearSteps: number;
   /** How far away neighbours may be, in km; null where none are asked for. */
   readonly neighboursWithinKm: number | null;
+  /** Whether a source of the city tells its events. */
+  readonly hasEvents: boolean;
   readonly custom: readonly FeatureDeclaration[];
   /** The city's place, in degrees. */
   readonly location: { readonly lat: number; readonly lon: number };
@@ -260,6 +262,25 @@ const events = block("events", () => ({
   event_end_recent: "ln(1 + ev.ending)",
 }));
 
+/** When the largest event near begins or has ended, in hours from the middle of the step: people come and go at once. */
+const eventTimes = block("events", ({ hasEvents, slotsPerDay }) =>
+  hasEvents && slotsPerDay > 1
+    ? { event_starts_in: "ev.starts_in", event_ended_ago: "ev.ended_ago" }
+    : ({} as Columns),
+);
+
+/** People at an event, those who come to it and those who leave it, each against what is expected. */
+export const eventLoadNames = ["event_load", "event_start_load", "event_end_load"] as const;
+
+/** People at an event add to a count, and what is learned is its ratio to the expectation. */
+const eventLoads = block("events", ({ hasEvents, offset }) => {
+  if (!hasEvents) return {};
+  const people = ["ev.near", "ev.starting", "ev.ending"];
+  return Object.fromEntries(
+    eventLoadNames.map((name, i) => [name, `ln(1 + ${people[i]} / (w.s + ${offset}))`]),
+  );
+});
+
 const weather = block("weather", (shape) =>
   Object.fromEntries(
     [
@@ -377,6 +398,8 @@ const blocks: readonly Block[] = [
   neighbours,
   lastYear,
   timeless(events),
+  timeless(eventTimes),
+  eventLoads,
   timeless(weather),
   dailyCalendar,
   dailyLevels,

@@ -1,5 +1,5 @@
 export { buildFeatures, type FeatureSet } from "./build.ts";
-export { isFar, type ViewPart, viewParts } from "./columns.ts";
+export { eventLoadNames, isFar, type ViewPart, viewParts } from "./columns.ts";
 export {
   capacityAt,
   distanceKm,

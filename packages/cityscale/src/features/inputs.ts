@@ -171,6 +171,8 @@ export async function buildEvents(connection: Connection, request: FeatureReques
     SELECT n.e, s.t, x.known_at, x.known_to, x.attendance,
       exp(-${metresSql("n", "x")} / 600.0) AS nearness,
       s.start_at < x.end_at AND s.end_at > x.start_at AS during,
+      (x.start_at - (s.start_at + s.end_at) / 2) / 3600000.0 AS starts_in,
+      ((s.start_at + s.end_at) / 2 - x.end_at) / 3600000.0 AS ended_ago,
       s.start_at <= x.start_at AND s.end_at > x.start_at - 7200000 AS before_start,
       s.end_at > x.end_at AND s.start_at < x.end_at + 7200000 AS after_end
     FROM event_versions x

@@ -82,6 +82,7 @@ export function createView(
     medianWeeks: [...medianWeeks],
     nearSteps: Math.floor(nearMs / stepMs),
     neighboursWithinKm: target.neighboursWithinKm ?? null,
+    hasEvents: Object.values(city.sources).some(({ kind }) => kind === "eventsCsv"),
     custom: target.features,
     location: city.location,
   };

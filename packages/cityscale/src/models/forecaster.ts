@@ -7,7 +7,13 @@ import {
 } from "@cityscale/forecast";
 import { CityScaleError } from "../core/index.ts";
 import type { ModelKindName, Target } from "../domain/index.ts";
-import { type FeatureSet, type FeatureView, isFar, type ViewPart } from "../features/index.ts";
+import {
+  eventLoadNames,
+  type FeatureSet,
+  type FeatureView,
+  isFar,
+  type ViewPart,
+} from "../features/index.ts";
 import { type Effort, membersOf, quantileRows } from "./kinds.ts";
 
 /** Levels of the quantiles that are forecast. */
@@ -51,6 +57,7 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
   const partial = hideWeather(set);
   const { target, effort, intervals = true } = options;
   const far = isFar(set.view);
+  const emphasis = far ? undefined : emphasisOf(set);
   const view = learnable(set.view, options.originAt);
   const days = set.view.slotsPerDay === 1;
   const calibration = Uint8Array.from(set.origin, (o) =>
@@ -83,6 +90,7 @@ export async function fitForecaster(set: FeatureSet, options: FitOptions): Promi
       target: set.target,
       ageDays: agesOf(set, options.originAt),
       partial,
+      ...(emphasis ? { emphasis } : {}),
       calibration,
     },
     {
@@ -141,6 +149,25 @@ function hideWeather(set: FeatureSet): Uint8Array {
     for (const column of weather) column[i] = Number.NaN;
   }
   return hidden;
+}
+
+/** Share of the people at an event who are counted beside it: an order of magnitude, and enough for a weight. */
+const countedShare = 0.05;
+const mostEmphasis = 10;
+
+/**
+ * Rows weigh with their expectation, as an error of so many per cent does. Where an event brings many times what is
+ * expected the same error is as many times larger, and such rows are few: with an ordinary weight trees would spend
+ * their splits elsewhere.
+ */
+function emphasisOf({ view, rows, columns }: FeatureSet): Float64Array | undefined {
+  const loads = eventLoadNames.flatMap((name) => columns[view.columns.indexOf(name)] ?? []);
+  if (loads.length === 0) return undefined;
+  return Float64Array.from({ length: rows }, (_, i) => {
+    let times = 0;
+    for (const load of loads) if (!Number.isNaN(load[i]!)) times += Math.expm1(load[i]!);
+    return Math.min(mostEmphasis, 1 + countedShare * times);
+  });
 }
 
 /** Days from each row's origin to the newest. */

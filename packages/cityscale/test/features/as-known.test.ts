@@ -97,6 +97,7 @@ async function live(place: Partial<CityDeclaration>, seed: number, origins = 3) 
   const random = randomOf(seed);
   const judging = randomOf(seed + 1);
   const city = smallCity({
+    sources: { counts: { kind: "csv" }, weather: { kind: "csv" }, events: { kind: "eventsCsv" } },
     measures: {
       walkers: { kind: "flow", from: "counts", contract: { stuckZeros: place.step === "1d" ? "3d" : "6h" } },
     },

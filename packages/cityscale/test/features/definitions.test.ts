@@ -14,6 +14,12 @@ import { createOracle, type Hours, type World } from "./oracle.ts";
 
 const target = "walkers";
 
+const withEvents = {
+  counts: { kind: "csv" },
+  weather: { kind: "csv" },
+  events: { kind: "eventsCsv" },
+} as const;
+
 /** Three counters with gaps, dead hours and a late start; holidays, events and weather; up to the last origin. */
 function makeWorld(city: City, from: number, until: number, issuedAt: number, seed: number): World {
   const random = randomOf(seed);
@@ -187,6 +193,7 @@ describe("every feature is what its definition says", () => {
     "%s",
     async (_name, date, days, lagHours, declaration) => {
       const city = smallCity({
+        sources: withEvents,
         ...declaration,
         // The first two of three places are near each other, and so are the last two.
         targets: { walkers: { ...declaration.targets?.["walkers"], neighboursWithinKm: 0.9 } },
@@ -252,6 +259,10 @@ describe("every feature is what its definition says", () => {
         "sunday_like",
         "r_last_holiday",
         "events_near",
+        "event_load",
+        "event_start_load",
+        "event_end_load",
+        ...(daily ? [] : ["event_starts_in", "event_ended_ago"]),
         "wxdep_rain",
         "wxchange_rain",
         "wxdaychange_rain",

@@ -239,7 +239,7 @@ export function createOracle(world: World, origin: number, lagMs: number) {
       if (spd === 1) Object.assign(out, daysAt(e, key, s), temperaturesAt(t, weeks));
       const weather = weatherAt(t);
       if (far) Object.assign(out, farAt(key, weather));
-      return { ...out, ...eventsAt(e, t), ...weather };
+      return { ...out, ...eventsAt(e, t, s), ...weather };
     },
   };
 
@@ -351,25 +351,39 @@ export function createOracle(world: World, origin: number, lagMs: number) {
     };
   }
 
-  function eventsAt(e: number, t: number): Record<string, number> {
+  function eventsAt(e: number, t: number, s: number): Record<string, number> {
     const [lat, lon] = world.places[e]!;
     const [start, end] = [grid.startOf(t), grid.endOf(t)];
     const near = (event: CityEvent) =>
       (event.attendance ?? 1000) * Math.exp(-metres([lat, lon], [event.lat!, event.lon!]) / 600);
     const sum = (events: readonly CityEvent[]) =>
-      events.length === 0
-        ? Number.NaN
-        : Math.log(1 + events.reduce((total, event) => total + near(event), 0));
+      events.length === 0 ? Number.NaN : events.reduce((total, event) => total + near(event), 0);
     const on = world.events.filter((event) => !event.cancelled);
     const during = on.filter((event) => start < event.endAt && end > event.startAt);
+    const before = on.filter((event) => start <= event.startAt && end > event.startAt - 7_200_000);
+    const after = on.filter((event) => end > event.endAt && start < event.endAt + 7_200_000);
+    const hoursOfLargest = (events: readonly CityEvent[], hours: (event: CityEvent) => number) =>
+      events.length === 0
+        ? Number.NaN
+        : hours(events.reduce((largest, event) => (near(event) > near(largest) ? event : largest)));
+    const middle = (start + end) / 2;
     return {
-      events_near: sum(during),
+      events_near: Math.log(1 + sum(during)),
       events_city:
         during.length === 0
           ? Number.NaN
           : Math.log(1 + Math.max(...during.map((event) => event.attendance ?? 1000))),
-      event_start_soon: sum(on.filter((event) => start <= event.startAt && end > event.startAt - 7_200_000)),
-      event_end_recent: sum(on.filter((event) => end > event.endAt && start < event.endAt + 7_200_000)),
+      event_start_soon: Math.log(1 + sum(before)),
+      event_end_recent: Math.log(1 + sum(after)),
+      event_load: Math.log(1 + sum(during) / (s + c)),
+      event_start_load: Math.log(1 + sum(before) / (s + c)),
+      event_end_load: Math.log(1 + sum(after) / (s + c)),
+      ...(spd > 1
+        ? {
+            event_starts_in: hoursOfLargest(before, (event) => (event.startAt - middle) / 3_600_000),
+            event_ended_ago: hoursOfLargest(after, (event) => (middle - event.endAt) / 3_600_000),
+          }
+        : {}),
     };
   }
 
