@@ -105,6 +105,7 @@ export function columnsAdded(
   const isKnown = (j: number, i: number) => !Number.isNaN(matrix.columns[j]![i]!);
   // Hardly any row has some, and none has all: each column more doubles the work.
   const index = rowsWhere(matrix.rows, (i) => columns.some((j) => isKnown(j, i)));
+  if (index.length === 0) return sums;
   const present = columns.filter((j) => index.some((i) => isKnown(j, i)));
   const rows = { ...matrix, rows: index.length, columns: takeRows(matrix, index) };
   const leads = index.map((i) => lead[i]!);

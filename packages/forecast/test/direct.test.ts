@@ -239,13 +239,13 @@ describe("the direct forecaster", () => {
 
   test("a part that is missing in ordinary times contributes what it adds, whatever the model", async () => {
     const some = quantityRows(2000, 4);
-    const none = (i: number) => i % 3 !== 0;
+    const isNone = (i: number) => i % 3 !== 0;
     const withGaps = (set: typeof some) => ({
       ...set,
       matrix: {
         ...set.matrix,
         columns: set.matrix.columns.map((column, j) =>
-          j === 2 ? column.map((value, i) => (none(i) ? Number.NaN : value)) : column,
+          j === 2 ? column.map((value, i) => (isNone(i) ? Number.NaN : value)) : column,
         ),
       },
     });
@@ -261,9 +261,13 @@ describe("the direct forecaster", () => {
         expect(sum).toBeCloseTo(point[i]!, 6);
         const adds = told.parts[2]!.contribution[i]!;
         expect(adds).toBe(point[i]! - without[i]!);
-        if (none(i)) expect(adds).toBe(0);
+        if (isNone(i)) expect(adds).toBe(0);
         if (model.kinds.join() === "trees") expect(told.columns[2]![i]!).toBeCloseTo(adds, 6);
       }
+      const none = { ...few, matrix: { ...few.matrix, columns: absent } };
+      expect(new Set(model.explain(none, ["who", "when", "what"], "what").parts[2]!.contribution)).toEqual(
+        new Set([0]),
+      );
       // Without the part nothing of it is told, and a part that is not there is no mistake.
       expect(model.explain(few, ["who", "when", "when"], "what").point).toEqual(point);
     }
