@@ -82,7 +82,8 @@ export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>)
       const { parts, target } = find(context.payload);
       return await outcomes(parts, target, context, range(context.payload));
     },
-    { lane: "forecast", retries: 3 },
+    // A batch never waits until the hour's forecasts are scored.
+    { lane: "ingest", retries: 3 },
   );
 }
 
