@@ -251,8 +251,13 @@ describe("the direct forecaster", () => {
     });
     const few = withGaps(quantityRows(60, 9));
     const absent = few.matrix.columns.map((column, j) => (j === 2 ? column.map(() => Number.NaN) : column));
-    const fitted = await fitDirect(withGaps(some), { ...options, members: blend, levels: [] });
-    for (const model of [fitted, ...fitted.kinds.map((kind) => fitted.only(kind))]) {
+    const aged = { ...withGaps(some), ageDays: some.target.map((_, i) => i / 100) };
+    const models = [];
+    for (const members of [blend, timeless, [{ kind: "forest" as const, weight: 1 }]]) {
+      const fitted = await fitDirect(aged, { ...options, members, levels: [] });
+      models.push(fitted, ...fitted.kinds.map((kind) => fitted.only(kind)));
+    }
+    for (const model of models) {
       const told = model.explain(few, ["who", "when", "what"], "what");
       const { point } = model.predict(few);
       const without = model.predict({ ...few, matrix: { ...few.matrix, columns: absent } }).point;
