@@ -36,7 +36,7 @@ export default defineCity({
       horizon: "24h",
       schedule: { ingest: "15 * * * *", forecast: "20 * * * *", review: "30 3 * * 0" },
       gates: { gain: { min: 0.05 }, r2: { min: 0.6 } },
-      // A first model within a minute of the first start; half as many rows again gain less than a hundredth of its error.
+      // A first model within a minute of the first start: half as many rows again gain less than 1 % of its error.
       training: { maxRows: 90_000 },
     },
   },

@@ -32,8 +32,9 @@ export interface AnomalyReport {
 
 /**
  * Judges every day whose values are new or corrected, against the forecasts that were issued before it, and annotates
- * what is out of the ordinary from now on. A half-loaded day's values are hidden, and features read what had been forecast
- * of it, until they are corrected, or until it turns out that the level has shifted. Repeatable: a value that has been judged is not judged again.
+ * what is out of the ordinary from now on. A half-loaded day's values are hidden, and features read what had been
+ * forecast of it, until they are corrected, or until it turns out that the level has shifted. Repeatable: a value that
+ * has been judged is not judged again.
  */
 export async function findAnomalies(
   lake: Lake,
