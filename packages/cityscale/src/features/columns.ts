@@ -16,7 +16,8 @@ export type ViewPart = (typeof viewParts)[number];
 
 /**
  * One column of a view. Its SQL reads the row `w` (with its places' values of `keyed`), its day `d`, entity `n`,
- * history `hi`, city `ci`, city a day before `cd`, neighbours `ne`, neighbours a day before `nd`, last holiday `lh`, weather `wx`, events `ev` and origin `g`.
+ * history `hi`, city `ci`, city a day before `cd`, neighbours `ne`, neighbours a day before `nd`, last holiday `lh`,
+ * weather `wx`, events `ev` and origin `g`.
  */
 export interface ViewColumn {
   readonly name: string;

@@ -3,6 +3,7 @@ import { literal } from "../lake/index.ts";
 import { scheduledOrigins } from "../models/index.ts";
 import { findAnomalies, liveScores, scoreDays, settleAfterMs } from "../monitoring/index.ts";
 import type { Batch } from "../serving/index.ts";
+import { outcomesOf, settledDays } from "./outcome-days.ts";
 import type { CityParts, Progress } from "./parts.ts";
 import { riskOutcomes } from "./risk-outcomes.ts";
 
@@ -79,16 +80,7 @@ export async function outcomes(
   const { city, lake, partitions } = parts;
   await judge(parts, target);
   const now = parts.clock.now();
-  const fresh = new Set(
-    (
-      await partitions.list({
-        city: city.id,
-        asset: `outcomes[${target.name}]`,
-        state: "fresh",
-        limit: 100_000,
-      })
-    ).map((part) => part.start),
-  );
+  const settled = await settledDays(parts, target.name);
   const due = await lake.read((connection) =>
     connection.rows<{ day: number }>(`
       SELECT DISTINCT s.day FROM forecasts f JOIN steps s USING (t)
@@ -100,7 +92,7 @@ export async function outcomes(
       range
         ? startOfLocalDay(city.timeZone, day + 1) > range.from &&
           startOfLocalDay(city.timeZone, day) < range.to
-        : !fresh.has(startOfLocalDay(city.timeZone, day)),
+        : !settled.has(day),
     );
   const rows = await scoreDays(lake, city, target, days, now);
   for (const day of days) {
@@ -108,7 +100,7 @@ export async function outcomes(
     const end = startOfLocalDay(city.timeZone, day + 1);
     await partitions.mark(
       city.id,
-      `outcomes[${target.name}]`,
+      outcomesOf(target.name),
       start,
       end,
       end + settleAfterMs <= now ? "fresh" : "stale",

@@ -8,16 +8,8 @@ import {
   startOfLocalDay,
   type Target,
 } from "../domain/index.ts";
-import {
-  type AgedRows,
-  countAged,
-  listVersions,
-  literal,
-  removeAged,
-  removeVersion,
-  retainedFrom,
-} from "../lake/index.ts";
-import type { AssetName } from "./partitions.ts";
+import { type AgedRows, countAged, listVersions, literal, removeAged, removeVersion } from "../lake/index.ts";
+import { riskForecastDays, settledDays } from "./outcome-days.ts";
 import type { CityParts, Progress } from "./parts.ts";
 
 const dayMs = 86_400_000;
@@ -173,13 +165,6 @@ function dayCut(parts: CityParts, kind: RetentionKind, { unsettled, newest }: Da
 
 const notSettled = (day: number) => `${dateOfDay(day)} is not scored and settled yet`;
 
-async function settledDays(parts: CityParts, target: string): Promise<ReadonlySet<number>> {
-  const asset: AssetName = `outcomes[${target}]`;
-  const { city, partitions } = parts;
-  const fresh = await partitions.list({ city: city.id, asset, state: "fresh", limit: 100_000 });
-  return new Set(fresh.map(({ start }) => localDay(city.timeZone, start)));
-}
-
 const daysOf = (days: readonly number[], settled: ReadonlySet<number>): Days => ({
   unsettled: days.find((day) => !settled.has(day)) ?? null,
   newest: days.at(-1) ?? null,
@@ -199,17 +184,9 @@ async function quantityDays(parts: CityParts, target: Target): Promise<Days> {
 
 /** Of the origins of binary targets, which are scored together; null for a city that has none. */
 async function riskDays(parts: CityParts): Promise<Days | null> {
-  const { city, lake } = parts;
-  const leader = binaryTargets(city)[0];
+  const leader = binaryTargets(parts.city)[0];
   if (!leader) return null;
-  const { at } = await lake.read(async (connection) => {
-    const from = (await retainedFrom(connection, "risks")) ?? 0;
-    return connection.numbers(
-      `SELECT DISTINCT origin_at AS "at" FROM batches WHERE target = ${literal(leader.name)} AND origin_at >= ${from} ORDER BY "at"`,
-    );
-  });
-  const days = [...new Set(Array.from(at!, (instant) => localDay(city.timeZone, instant)))];
-  return daysOf(days, await settledDays(parts, leader.name));
+  return daysOf(await riskForecastDays(parts), await settledDays(parts, leader.name));
 }
 
 /** Rows of one kind, in the tables that they lie in. */

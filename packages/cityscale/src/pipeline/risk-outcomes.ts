@@ -1,13 +1,10 @@
-import { binaryTargets, localDay, startOfLocalDay } from "../domain/index.ts";
-import { literal, retainedFrom } from "../lake/index.ts";
+import { binaryTargets, startOfLocalDay } from "../domain/index.ts";
 import { type AlarmsOf, riskScores, riskSettleMs, risksScoredAt, scoreRisks } from "../monitoring/index.ts";
-import type { AssetName } from "./partitions.ts";
+import { outcomesOf, riskForecastDays, settledDays } from "./outcome-days.ts";
 import type { CityParts, Progress } from "./parts.ts";
 
 /** Scores of a day are brought up to date so often; snapshots come every few minutes. */
 const everyMs = 3_600_000;
-
-const assetOf = (target: string): AssetName => `outcomes[${target}]`;
 
 /** Whether so long has passed since live scores were written that it is worth doing again. */
 export async function riskOutcomesDue({ lake, clock }: Pick<CityParts, "lake" | "clock">): Promise<boolean> {
@@ -29,27 +26,12 @@ export async function riskOutcomes(
   const now = parts.clock.now();
   const targets = binaryTargets(city);
   const leader = targets[0]!;
-  const origins = await lake.read(async (connection) => {
-    // Days whose forecasts retention has removed keep the scores they have.
-    const from = (await retainedFrom(connection, "risks")) ?? 0;
-    return connection.numbers(
-      `SELECT DISTINCT origin_at AS "at" FROM batches
-       WHERE target = ${literal(leader.name)} AND origin_at BETWEEN ${from} AND ${Math.floor(now)} ORDER BY "at"`,
-    );
-  });
-  const settled = new Set(
-    (
-      await partitions.list({
-        city: city.id,
-        asset: assetOf(leader.name),
-        state: "fresh",
-        limit: 100_000,
-      })
-    ).map((part) => part.start),
-  );
-  const days = [...new Set(Array.from(origins["at"]!, (at) => localDay(timeZone, at)))].filter((day) => {
+  // Days whose forecasts retention has removed keep the scores they have.
+  const forecast = await riskForecastDays(parts, now);
+  const settled = await settledDays(parts, leader.name);
+  const days = forecast.filter((day) => {
     const [start, end] = [startOfLocalDay(timeZone, day), startOfLocalDay(timeZone, day + 1)];
-    return range ? end > range.from && start < range.to : !settled.has(start);
+    return range ? end > range.from && start < range.to : !settled.has(day);
   });
   const alarmsOf: AlarmsOf = async (target, version) => {
     const { scores } = await registry.versions.get(city.id, target.name, version);
@@ -59,7 +41,7 @@ export async function riskOutcomes(
   for (const day of days) {
     const [start, end] = [startOfLocalDay(timeZone, day), startOfLocalDay(timeZone, day + 1)];
     const state = end + riskSettleMs <= now ? "fresh" : "stale";
-    for (const { name } of targets) await partitions.mark(city.id, assetOf(name), start, end, state);
+    for (const { name } of targets) await partitions.mark(city.id, outcomesOf(name), start, end, state);
   }
   await exportScores(parts);
   progress.heartbeat(1, `${days.length} days scored`);

@@ -1,7 +1,13 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { createManualClock, createMetrics, openDatabase, silentLog } from "../../src/core/index.ts";
-import { defineCity } from "../../src/domain/index.ts";
+import {
+  type Clock,
+  createManualClock,
+  createMetrics,
+  openDatabase,
+  silentLog,
+} from "../../src/core/index.ts";
+import { type City, defineCity } from "../../src/domain/index.ts";
 import { createJobs } from "../../src/jobs/index.ts";
 import { type Connection, Lake, openVersion } from "../../src/lake/index.ts";
 import { loadForecaster } from "../../src/models/index.ts";
@@ -20,21 +26,20 @@ export interface Checked {
 const cityId = "smalltown";
 const target = "pedestrians";
 
+/** The lake of a data folder that no process uses. */
+export const openLakeOf = (home: string, city: City, clock: Clock): Promise<Lake> =>
+  Lake.open({
+    ...{ city, clock, log: silentLog, memoryMb: 256, threads: 1, lagMs: new Map() },
+    path: join(home, "lakes", `${city.id}.duckdb`),
+  });
+
 /** Looks at everything that a data folder holds after its last process has stopped at `now`. */
 export async function checkFolder(home: string, simulator: string, now: number): Promise<Checked> {
   const violations: string[] = [];
   const seen: Record<string, number> = {};
   const city = defineCity(declaration);
   const clock = createManualClock(now);
-  const lake = await Lake.open({
-    city,
-    clock,
-    log: silentLog,
-    memoryMb: 256,
-    threads: 1,
-    lagMs: new Map(),
-    path: join(home, "lakes", `${cityId}.duckdb`),
-  });
+  const lake = await openLakeOf(home, city, clock);
   const database = await openDatabase(join(home, "metadata.sqlite"));
   try {
     const registry = createRegistry({

@@ -11,9 +11,9 @@ import {
   readLevels,
 } from "../../src/features/index.ts";
 import { createJobs } from "../../src/jobs/index.ts";
-import { type Connection, Lake, retainedFrom } from "../../src/lake/index.ts";
+import { type Connection, retainedFrom } from "../../src/lake/index.ts";
 import { levelTargetOf } from "../../src/models/index.ts";
-import { type Checked, checkLeftovers } from "./invariants.ts";
+import { type Checked, checkLeftovers, openLakeOf } from "./invariants.ts";
 import { declaration } from "./share-town.ts";
 import { testStart } from "./small-city.ts";
 
@@ -27,10 +27,7 @@ export async function checkShare(home: string, simulator: string, now: number): 
   const seen: Record<string, number> = {};
   const city = defineCity(declaration);
   const clock = createManualClock(now);
-  const lake = await Lake.open({
-    ...{ city, clock, log: silentLog, memoryMb: 256, threads: 1, lagMs: new Map() },
-    path: join(home, "lakes", `${city.id}.duckdb`),
-  });
+  const lake = await openLakeOf(home, city, clock);
   const database = await openDatabase(join(home, "metadata.sqlite"));
   try {
     await lake.read((connection) => checkSnapshots(connection, simulator, now, violations, seen));

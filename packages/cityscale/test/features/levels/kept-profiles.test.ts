@@ -7,7 +7,6 @@ import {
   type FallProfiles,
   KeptProfiles,
   LevelHistory,
-  type LevelTarget,
   type ProfileOptions,
   profilesOfLake,
   publicHolidays,
@@ -16,12 +15,8 @@ import {
 import { readProfiles, writeProfiles } from "../../../src/features/levels/profile-file.ts";
 import type { Connection, Lake } from "../../../src/lake/index.ts";
 import { temporaryFolder } from "../../cli/support.ts";
-import { openTown, timeZone, townEnd, townReadings } from "./town.ts";
+import { openTown, townTargets as targets, timeZone, townEnd, townReadings } from "./town.ts";
 
-const targets: readonly LevelTarget[] = [
-  { measure: "bikes", horizonMs: 30 * 60_000, below: 3 },
-  { measure: "docks", horizonMs: 60 * 60_000, below: 3 },
-];
 const folder = temporaryFolder();
 let lake: Lake;
 let options: ProfileOptions;

@@ -1,4 +1,5 @@
 import { type City, dayOfDate } from "../../../src/domain/index.ts";
+import type { LevelTarget } from "../../../src/features/index.ts";
 import type { Connection } from "../../../src/lake/index.ts";
 import { dayMs, openLake, randomOf, smallCity } from "../../lake/support.ts";
 
@@ -23,6 +24,11 @@ export interface Place {
   readonly capacity: number;
 }
 
+/** A side with a short horizon, and the other with a longer one. */
+export const townTargets: readonly LevelTarget[] = [
+  { measure: "bikes", horizonMs: 30 * 60_000, below: 3 },
+  { measure: "docks", horizonMs: 60 * 60_000, below: 3 },
+];
 export const timeZone = "America/Los_Angeles";
 const start = Date.UTC(2023, 2, 1, 8);
 const days = 17;

@@ -3,7 +3,6 @@ import {
   featureMemoryMs,
   LevelHistory,
   type Levels,
-  type LevelTarget,
   LevelWindow,
   levelColumns,
   profilesOfLake,
@@ -12,12 +11,8 @@ import {
 } from "../../../src/features/index.ts";
 import type { Connection, Lake } from "../../../src/lake/index.ts";
 import { dayMs } from "../../lake/support.ts";
-import { insertReadings, openTown, timeZone, townEnd, townReadings } from "./town.ts";
+import { insertReadings, openTown, townTargets as targets, timeZone, townEnd, townReadings } from "./town.ts";
 
-const targets: readonly LevelTarget[] = [
-  { measure: "bikes", horizonMs: 30 * 60_000, below: 3 },
-  { measure: "docks", horizonMs: 60 * 60_000, below: 3 },
-];
 const readings = townReadings(5);
 const polledFrom = townEnd - 3 * dayMs;
 let lake: Lake;
