@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { Clock } from "../core/index.ts";
 import { parseDuration } from "../domain/index.ts";
 import type { Job, Jobs } from "../jobs/index.ts";
 import { type Expired, expired, retain } from "../pipeline/index.ts";
@@ -24,7 +25,7 @@ interface RetentionParts {
 export async function retentionPlan(app: App, city: string): Promise<RetentionReport> {
   const { parts } = app.city(city);
   const { home, keepJobs } = app.config;
-  const before = Math.floor(app.clock.now() - parseDuration(keepJobs));
+  const before = jobsExpireBefore(app.clock, keepJobs);
   const rows = await app.jobs.finishedBefore(before);
   return { city, kinds: await expired(parts, busyWith(home)), jobs: { keep: keepJobs, before, rows } };
 }
@@ -48,13 +49,15 @@ export function defineRetention(
     async (context): Promise<RetentionReport> => {
       const { city, parts } = cities.get(context.payload.city)!;
       const kinds = await retain(parts, context, context.job.actor, busyWith(home));
-      const before = Math.floor(parts.clock.now() - parseDuration(keepJobs));
+      const before = jobsExpireBefore(parts.clock, keepJobs);
       const rows = await jobs.prune(before);
       return { city: city.id, kinds, jobs: { keep: keepJobs, before, rows } };
     },
     { lane: "train", retries: 3, timeoutMs: 6 * 3_600_000 },
   );
 }
+
+const jobsExpireBefore = (clock: Clock, keep: string) => Math.floor(clock.now() - parseDuration(keep));
 
 /** Why dataset versions must stay as they are for the moment. */
 function busyWith(home: string): string | null {

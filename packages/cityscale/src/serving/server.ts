@@ -11,12 +11,13 @@ import {
   type WhatIf,
 } from "../features/index.ts";
 import type { Lake } from "../lake/index.ts";
-import { type ColdStart, coldStartDays, coldStarts, leadsOf } from "../models/index.ts";
-import type { Champion, Champions } from "./champions.ts";
+import { leadsOf } from "../models/index.ts";
+import type { Champions } from "./champions.ts";
+import { ColdStarts, tooNew } from "./cold-starts.ts";
 import { explainRows, type ForecastExplanation } from "./explanation.ts";
 import { type InputState, inputState } from "./inputs.ts";
 import { forecastBy, pickRows, rowsOfEntity, withColdStarts } from "./rows.ts";
-import { type Batch, type ForecastRows, forecastTables, listBatches, storeBatch } from "./store.ts";
+import { type Batch, forecastTables, listBatches, storeBatch } from "./store.ts";
 import { weatherNotes, weatherOf } from "./weather.ts";
 
 export interface PredictRequest {
@@ -77,11 +78,7 @@ export class ForecastServer {
   readonly #entities = new Map<string, number>();
   /** Of each target's newest vectors. */
   readonly #inputs = new Map<string, InputState>();
-  /** Of each target's newest vectors, by the champion that made them. */
-  readonly #coldStarts = new Map<
-    string,
-    { readonly originAt: number; readonly version: number; readonly starts: readonly ColdStart[] }
-  >();
+  readonly #coldStarts: ColdStarts;
 
   constructor(parts: {
     city: City;
@@ -99,6 +96,7 @@ export class ForecastServer {
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#lagMs = parts.lagMs;
+    this.#coldStarts = new ColdStarts(parts);
   }
 
   async open(): Promise<void> {
@@ -169,7 +167,7 @@ export class ForecastServer {
         `no entity of ${this.#city.id} has been heard of in the 60 days before ${new Date(originAt).toISOString()}`,
       );
     const { rows: made, fellBack, notes } = forecastBy(set, champion);
-    const starts = await this.#startsFrom(target, view, originAt, made);
+    const starts = await this.#coldStarts.from(target, view, originAt, made);
     const rows = withColdStarts(made, starts);
     const inputs = await this.#inputState(target, originAt, options.current);
     const weather = weatherOf(set);
@@ -190,7 +188,7 @@ export class ForecastServer {
       fellBack,
       notes: [
         ...notes,
-        ...(await this.#coldStartNotes(starts)),
+        ...(await this.#coldStarts.notes(starts)),
         ...inputs.notes,
         ...weatherNotes(weather, originAt, this.#city.timeZone),
       ],
@@ -201,7 +199,7 @@ export class ForecastServer {
     if (options.current) {
       this.#online.swap(target.name, originAt, set);
       this.#inputs.set(target.name, inputs);
-      this.#coldStarts.set(target.name, { originAt, version: champion.version.version, starts });
+      this.#coldStarts.keep(target, originAt, champion, starts);
     }
     this.#log.info(
       {
@@ -251,9 +249,9 @@ export class ForecastServer {
   async predict(request: PredictRequest): Promise<Prediction> {
     const { target, view, vectors, stored, asked, champion } = await this.#asked(request);
     const { rows: made, fellBack, notes } = forecastBy(asked, champion);
-    const starts = await this.#startsOf(target, view, vectors, champion);
+    const starts = await this.#coldStarts.of(target, view, vectors, champion);
     const start = starts.find(({ entity }) => entity === asked.entity[0]);
-    if (start && request.whatIf) throw this.#tooNew(request, "it cannot be asked what if");
+    if (start && request.whatIf) throw tooNew(request.entity, "it cannot be asked what if");
     const rows = withColdStarts(made, start ? [start] : []);
     if (!rows.point.every(Number.isFinite)) {
       throw new CityScaleError(
@@ -282,7 +280,7 @@ export class ForecastServer {
       whatIf: request.whatIf !== undefined,
       notes: [
         ...notes,
-        ...(await this.#coldStartNotes(start ? [start] : [])),
+        ...(await this.#coldStarts.notes(start ? [start] : [])),
         ...inputs.notes,
         ...weatherNotes(weather, vectors.originAt, this.#city.timeZone),
       ],
@@ -310,9 +308,9 @@ export class ForecastServer {
         `the champion of ${this.#city.id}/${target.name} is the naive forecast ${champion.naive}: what it says is a past value and needs no explanation`,
       );
     }
-    const starts = await this.#startsOf(target, view, vectors, champion);
+    const starts = await this.#coldStarts.of(target, view, vectors, champion);
     if (starts.some(({ entity }) => entity === asked.entity[0]))
-      throw this.#tooNew(request, "its forecast is that of others like it, moved by its first counts");
+      throw tooNew(request.entity, "its forecast is that of others like it, moved by its first counts");
     return {
       city: this.#city.id,
       target: target.name,
@@ -322,44 +320,6 @@ export class ForecastServer {
       modelKind: champion.version.kind,
       forecasts: explainRows(champion.model, asked, this.#city.grid),
     };
-  }
-
-  #tooNew(request: PredictRequest, what: string): CityScaleError {
-    return new CityScaleError(
-      "NOT_READY",
-      `${request.entity} has been counted for less than ${coldStartDays} days: ${what}`,
-    );
-  }
-
-  #startsFrom(target: Target, view: FeatureView, originAt: number, issued: ForecastRows) {
-    const at = { city: this.#city, view, originAt, lagMs: this.#lagMs(target) };
-    return this.#lake.read((connection) => coldStarts(connection, at, issued));
-  }
-
-  /** Of the newest vectors; computed anew only after a start, or by another champion. */
-  async #startsOf(
-    target: Target,
-    view: FeatureView,
-    { originAt, set }: OnlineVectors,
-    champion: Champion,
-  ): Promise<readonly ColdStart[]> {
-    const { version } = champion.version;
-    const kept = this.#coldStarts.get(target.name);
-    if (kept?.originAt === originAt && kept.version === version) return kept.starts;
-    const starts = await this.#startsFrom(target, view, originAt, forecastBy(set, champion).rows);
-    this.#coldStarts.set(target.name, { originAt, version, starts });
-    return starts;
-  }
-
-  async #coldStartNotes(starts: readonly ColdStart[]): Promise<string[]> {
-    if (starts.length === 0) return [];
-    const rows = await this.#lake.read((connection) =>
-      connection.rows<{ e: number; entity: string }>("SELECT e, entity FROM entities"),
-    );
-    const names = new Map(rows.map(({ e, entity }) => [e, entity]));
-    const told = starts.slice(0, 5).map(({ entity, days }) => `${names.get(entity)} (day ${days})`);
-    const more = starts.length > 5 ? ` and ${starts.length - 5} more` : "";
-    return [`cold start: forecast from others, being new: ${told.join(", ")}${more}`];
   }
 
   #inputState(target: Target, originAt: number, current: boolean): Promise<InputState> {

@@ -37,37 +37,19 @@ export function addLists(program: Command, add: Add, io: Io): void {
     ),
     ["cityscale runs --city paris-bikes", "cityscale runs --state failed --json"],
     ([id], flags: ListFlags) =>
-      withOwner(io, flags, {}, async (client) => {
-        const { queryOf } = await import("../owner-client.ts");
-        if (id !== undefined) {
-          print(
-            io,
-            true,
-            await client.request<RunAnswer>("GET", `/v1/runs/${encodeURIComponent(id)}`),
-            String,
-          );
-          return undefined;
-        }
-        const { city, target, state, limit } = flags;
-        const answer = await client.request<{ runs: RunAnswer[] }>(
-          "GET",
-          `/v1/runs${queryOf({ city, target, state, limit })}`,
-        );
-        print(io, flags.json, answer, ({ runs }) =>
-          table(runs, [
-            { title: "run", value: (run) => run.id },
-            { title: "city", value: (run) => run.city },
-            { title: "target", value: (run) => run.target },
-            { title: "kind", value: (run) => run.kind },
-            { title: "state", value: (run) => run.state },
-            { title: "gain", align: "right", value: (run) => percent(run.scores?.table?.gain) },
-            { title: "by", value: (run) => run.actor },
-            { title: "started", value: (run) => run.startedAt },
-            { title: "error", value: (run) => clip(run.error?.message ?? "", 60) },
-          ]),
-        );
-        return undefined;
-      }),
+      oneOrList<{ runs: RunAnswer[] }>(io, flags, { path: "/v1/runs", id }, ({ runs }) =>
+        table(runs, [
+          { title: "run", value: (run) => run.id },
+          { title: "city", value: (run) => run.city },
+          { title: "target", value: (run) => run.target },
+          { title: "kind", value: (run) => run.kind },
+          { title: "state", value: (run) => run.state },
+          { title: "gain", align: "right", value: (run) => percent(run.scores?.table?.gain) },
+          { title: "by", value: (run) => run.actor },
+          { title: "started", value: (run) => run.startedAt },
+          { title: "error", value: (run) => clip(run.error?.message ?? "", 60) },
+        ]),
+      ),
   );
   add(
     limited(
@@ -80,34 +62,17 @@ export function addLists(program: Command, add: Add, io: Io): void {
     ),
     ["cityscale jobs", "cityscale jobs --state failed --limit 5"],
     ([id], flags: ListFlags) =>
-      withOwner(io, flags, {}, async (client) => {
-        const { queryOf } = await import("../owner-client.ts");
-        if (id !== undefined) {
-          print(
-            io,
-            true,
-            await client.request<JobAnswer>("GET", `/v1/jobs/${encodeURIComponent(id)}`),
-            String,
-          );
-          return undefined;
-        }
-        const answer = await client.request<{ jobs: JobAnswer[] }>(
-          "GET",
-          `/v1/jobs${queryOf({ state: flags.state, limit: flags.limit })}`,
-        );
-        print(io, flags.json, answer, ({ jobs }) =>
-          table(jobs, [
-            { title: "job", value: (job) => job.id },
-            { title: "asset", value: (job) => job.kind },
-            { title: "state", value: (job) => job.state },
-            { title: "attempt", align: "right", value: (job) => `${job.attempt}/${job.maxAttempts}` },
-            { title: "by", value: (job) => job.actor },
-            { title: "made at", value: (job) => job.createdAt },
-            { title: "says", value: (job) => clip(job.error?.message ?? job.message ?? "", 70) },
-          ]),
-        );
-        return undefined;
-      }),
+      oneOrList<{ jobs: JobAnswer[] }>(io, flags, { path: "/v1/jobs", id }, ({ jobs }) =>
+        table(jobs, [
+          { title: "job", value: (job) => job.id },
+          { title: "asset", value: (job) => job.kind },
+          { title: "state", value: (job) => job.state },
+          { title: "attempt", align: "right", value: (job) => `${job.attempt}/${job.maxAttempts}` },
+          { title: "by", value: (job) => job.actor },
+          { title: "made at", value: (job) => job.createdAt },
+          { title: "says", value: (job) => clip(job.error?.message ?? job.message ?? "", 70) },
+        ]),
+      ),
   );
   add(
     program
@@ -144,4 +109,24 @@ export function addLists(program: Command, add: Add, io: Io): void {
       return undefined;
     },
   );
+}
+
+/** Prints a table of what the flags ask for, or, by its id, all there is of one. */
+function oneOrList<Answer>(
+  io: Io,
+  flags: ListFlags,
+  { path, id }: { path: string; id: string | undefined },
+  render: (answer: Answer) => string,
+): Promise<undefined> {
+  return withOwner(io, flags, {}, async (client) => {
+    if (id !== undefined) {
+      print(io, true, await client.request("GET", `${path}/${encodeURIComponent(id)}`), String);
+      return undefined;
+    }
+    const { queryOf } = await import("../owner-client.ts");
+    const { city, target, state, limit } = flags;
+    const answer = await client.request<Answer>("GET", `${path}${queryOf({ city, target, state, limit })}`);
+    print(io, flags.json, answer, render);
+    return undefined;
+  });
 }

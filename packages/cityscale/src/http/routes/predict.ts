@@ -51,24 +51,20 @@ const whatIfSchema = z
   })
   .describe("Inputs replaced for this question; its answer is not stored and enters no score");
 
-const question = {
-  city: word.optional().describe("May be left out where one city runs"),
-  target: word.optional().describe("The city's first target when left out"),
-  entity: word,
-  leads: z.array(z.int().min(1).max(100_000)).min(1).max(2000).optional().describe("Steps from the origin"),
-  times: z.array(instant).min(1).max(2000).optional().describe("Instants, any within a step"),
-};
+/** What is asked of one entity, at most so many leads or times of it. */
+const questionOf = (most: number) =>
+  z.strictObject({
+    city: word.optional().describe("May be left out where one city runs"),
+    target: word.optional().describe("The city's first target when left out"),
+    entity: word,
+    leads: z.array(z.int().min(1).max(100_000)).min(1).max(most).optional().describe("Steps from the origin"),
+    times: z.array(instant).min(1).max(most).optional().describe("Instants, any within a step"),
+  });
 const oneOf = ({ leads, times }: { leads?: unknown; times?: unknown }) =>
   leads === undefined || times === undefined;
 const notBoth = "give leads or times, not both";
-const body = z.strictObject({ ...question, whatIf: whatIfSchema.optional() }).refine(oneOf, notBoth);
-const explainBody = z
-  .strictObject({
-    ...question,
-    leads: z.array(z.int().min(1).max(100_000)).min(1).max(200).optional().describe("Steps from the origin"),
-    times: z.array(instant).min(1).max(200).optional().describe("Instants, any within a step"),
-  })
-  .refine(oneOf, notBoth);
+const body = questionOf(2000).extend({ whatIf: whatIfSchema.optional() }).refine(oneOf, notBoth);
+const explainBody = questionOf(200).refine(oneOf, notBoth);
 
 const explanationSchema = z.object({
   city: z.string(),
