@@ -1,5 +1,6 @@
 export { buildFeatures, type FeatureSet } from "./build.ts";
 export { eventLoadNames, isFar, type ViewPart, viewParts } from "./columns.ts";
+export { deadZerosSql } from "./dead-zeros.ts";
 export {
   capacityAt,
   distanceKm,

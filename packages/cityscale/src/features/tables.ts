@@ -1,4 +1,5 @@
 import { type Connection, literal } from "../lake/index.ts";
+import { deadZerosSql } from "./dead-zeros.ts";
 import { metresSql } from "./metres.ts";
 import type { FeatureRequest } from "./request.ts";
 import type { FeatureView } from "./view.ts";
@@ -77,10 +78,7 @@ export async function buildValues(
     WHERE d.measure = ${measure} AND d.known_from <= g.origin_at AND d.known_to > g.origin_at AND d.t <= g.anchor`);
 }
 
-/**
- * `targets`: values that came true, and whether they lie in a run of zeros that, seen as a whole and afterwards,
- * is a dead counter's. Scores leave those out and say so; features never see this.
- */
+/** `targets`: values that came true, and whether a dead counter's. */
 export async function buildTargets(
   connection: Connection,
   view: FeatureView,
@@ -90,20 +88,8 @@ export async function buildTargets(
     request.targetsKnownBy === undefined ? "" : `AND known_at <= ${Math.floor(request.targetsKnownBy)}`;
   // A run that reaches this far beyond the steps asked for is long enough on either side.
   const near = `t BETWEEN (SELECT min(first_t) FROM origins) - ${view.stuckSteps} AND (SELECT max(last_t) FROM origins) + ${view.stuckSteps}`;
-  await connection.run(`
-    CREATE OR REPLACE TEMP TABLE targets AS
-    WITH near AS (
-      SELECT e, t, value AS y FROM observations WHERE measure = ${literal(view.measure)} AND ${near} ${by}
-    ), living AS (
-      SELECT e, t FROM near WHERE y > 0
-      UNION ALL SELECT e, unnest([min(t) - 1, max(t) + 1]) FROM near GROUP BY e
-    ), dead AS (
-      SELECT e, t AS after_t, next AS before_t
-      FROM (SELECT e, t, lead(t) OVER (PARTITION BY e ORDER BY t) AS next FROM living)
-      WHERE next - t - 1 >= ${view.stuckSteps}
-    )
-    SELECT n.e, n.t, n.y, n.y = 0 AND COALESCE(n.t < d.before_t, false) AS dead
-    FROM near n ASOF LEFT JOIN dead d ON d.e = n.e AND n.t > d.after_t`);
+  const values = `SELECT e, t, value AS y FROM observations WHERE measure = ${literal(view.measure)} AND ${near} ${by}`;
+  await connection.run(`CREATE OR REPLACE TEMP TABLE targets AS ${deadZerosSql(values, view.stuckSteps)}`);
 }
 
 /** Departures of all entities; where some saw other values, theirs take the place of the current ones. */

@@ -1,5 +1,6 @@
 import type { City, Target } from "../domain/index.ts";
 import { stuckSteps } from "../domain/index.ts";
+import { deadZerosSql } from "../features/index.ts";
 import { type Connection, type Lake, literal } from "../lake/index.ts";
 
 /** Live scores of one local day: forecasts that came true, beside the naive forecast on the same rows. */
@@ -49,28 +50,26 @@ export async function scoreDays(
 ): Promise<number> {
   if (days.length === 0) return 0;
   const stuck = stuckSteps(city, target.measure);
-  const first = Math.min(...days);
-  const last = Math.max(...days);
+  // A run that reaches this far beyond the days is long enough on either side.
+  const beyond = Math.ceil(stuck / city.grid.slotsPerDay) + 1;
+  const near = `s.day BETWEEN ${Math.min(...days) - beyond} AND ${Math.max(...days) + beyond}`;
+  const values = `
+    SELECT o.e, o.t, o.value AS y FROM observations o JOIN steps s USING (t)
+    WHERE o.measure = ${literal(target.measure)} AND o.value IS NOT NULL AND ${near}`;
   return lake.write(async (connection) => {
     const list = `(${days.join(", ")})`;
     await connection.run(`DELETE FROM live_scores WHERE target = ? AND day IN ${list}`, [target.name]);
     return connection.run(
       `INSERT INTO live_scores
-       WITH around AS (
-         SELECT o.e, o.t, o.value, s.day,
-           o.value = 0 AND COALESCE(min(CASE WHEN o.value > 0 THEN o.t END) OVER after, max(o.t) OVER whole + 1)
-             - COALESCE(max(CASE WHEN o.value > 0 THEN o.t END) OVER before, min(o.t) OVER whole - 1) - 1 >= ${stuck} AS dead
-         FROM observations o JOIN steps s USING (t)
-         WHERE o.measure = ${literal(target.measure)} AND o.value IS NOT NULL AND s.day BETWEEN ${first - Math.ceil(stuck / city.grid.slotsPerDay) - 1} AND ${last + 2}
-         WINDOW before AS (PARTITION BY o.e ORDER BY o.t ROWS UNBOUNDED PRECEDING),
-           after AS (PARTITION BY o.e ORDER BY o.t ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
-           whole AS (PARTITION BY o.e)
+       WITH came AS (
+         SELECT v.e, v.t, v.y AS value, v.dead, s.day FROM (${deadZerosSql(values, stuck)}) v JOIN steps s USING (t)
+         WHERE s.day IN ${list}
        )
        SELECT f.target, a.day, f.version, count(*), sum(a.value), sum(abs(f.point - a.value)), sum(abs(f.naive - a.value)),
          count(*) FILTER (a.value BETWEEN f.low AND f.high), count(*) FILTER (f.low IS NOT NULL AND f.high IS NOT NULL), ${Math.round(now)},
          (SELECT max(end_at) FROM steps s WHERE s.day = a.day) + ${settleAfterMs} <= ${Math.round(now)}, f.cold_start
-       FROM forecasts f JOIN around a USING (e, t) JOIN batches b USING (batch)
-       WHERE b.issued_at - b.origin_at <= ${liveWithinMs} AND f.target = ? AND a.day IN ${list} AND NOT a.dead AND f.naive IS NOT NULL
+       FROM forecasts f JOIN came a USING (e, t) JOIN batches b USING (batch)
+       WHERE b.issued_at - b.origin_at <= ${liveWithinMs} AND f.target = ? AND NOT a.dead AND f.naive IS NOT NULL
        GROUP BY f.target, a.day, f.version, f.cold_start`,
       [target.name],
     );
