@@ -9,7 +9,7 @@ interface Scored {
   readonly notes: readonly string[];
 }
 
-const weatherBasis = {
+export const weatherBasis = {
   issued: "weather: as it was forecast before each origin",
   observed: "weather: as later observed, a perfect forecast that live forecasts do not have",
   none: "weather: not used",

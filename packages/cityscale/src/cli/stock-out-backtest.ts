@@ -6,6 +6,7 @@ import { UsageError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { cityAndTarget, duration, withData } from "./period.ts";
 import { writeReport } from "./report.ts";
+import { weatherBasis } from "./score-table.ts";
 import type { StockOutReport } from "./stock-out-schema.ts";
 import { stockOutTable } from "./stock-out-scores.ts";
 import { fixed, percent, table, whole } from "./table.ts";
@@ -37,6 +38,7 @@ export async function runStockOutBacktest(
       ...asked,
       ...every,
       train,
+      weather: flags.weather,
       threads: config.threads,
       signal,
       onProgress: (message, share) => progress.update("backtest", "backtest", share, message),
@@ -97,7 +99,7 @@ ${report.city} ${report.target}: fewer than ${report.below} at any moment of the
 ${scores}  onset rows are not short at the origin; persistence ranks by the count now, the lower the likelier
 ${bins("tenth of the onset rows", tenths)}${bins("probability on onset rows", widths)}
   ${whole(report.origins)} origins (${report.every === "snapshots" ? "every snapshot" : `every ${report.every}`}), ${report.entities} stations; learned from ${whole(training.rows)} rows with ${whole(training.onsets)} onsets since ${training.from.slice(0, 10)}; calibration: ${training.calibration}
-${budget}  weather: not used
+${budget}  ${weatherBasis[report.weather]}
 ${notes}  ${report.totalSeconds} s in all, ${report.trainSeconds} s of them training; at most ${report.peakRssMb} MB resident
 `;
 }

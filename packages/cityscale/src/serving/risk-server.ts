@@ -12,10 +12,12 @@ import {
 } from "../domain/index.ts";
 import {
   featureMemoryMs,
+  hasWeather,
   KeptProfiles,
   LevelHistory,
   type LevelTarget,
   LevelWindow,
+  levelHistory,
   profileMemoryMs,
   publicHolidays,
 } from "../features/index.ts";
@@ -151,7 +153,9 @@ export class RiskServer {
   ): Promise<Batch[]> {
     const began = performance.now();
     const champions = await Promise.all(
-      this.#asked.map(({ target, level }) => this.#champions.get(target.name, stockOutView(level).id)),
+      this.#asked.map(({ target, level }) =>
+        this.#champions.get(target.name, stockOutView(level, hasWeather(this.#city)).id),
+      ),
     );
     const history = await this.#history(originAt, options.current);
     options.signal?.throwIfAborted();
@@ -175,8 +179,11 @@ export class RiskServer {
     const outlooks = this.#outlooksOf(history, forecasts);
     const issuedAt = this.#clock.now();
     const isLate = options.current && options.store && issuedAt - originAt > lateAfterMs;
+    const weatherIssuedAt = history.weather?.issuedAt(originAt) ?? null;
+    const weather = weatherIssuedAt === null ? "none" : "issued";
     const heartbeat = {
       ...{ originAt, issuedAt, countsAgeMs, tookMs: Math.round(performance.now() - began) },
+      ...({ weather, weatherIssuedAt } as const),
       notes: [
         ...(isLate ? [`late: issued ${formatDuration(issuedAt - originAt)} after its origin`] : []),
         ...this.#staleness(countsAgeMs, originAt),
@@ -229,7 +236,8 @@ export class RiskServer {
       const asOf = new LevelHistory(levels, timeZone, holidays).profileInstant(originAt);
       const asked = { stations: levels.stations, timeZone, targets, asOf };
       const of = await this.#profiles.get(connection, asked, current);
-      return new LevelHistory(levels, timeZone, holidays, (target) => of[targets.indexOf(target)]!);
+      const at = { from: originAt, until: originAt };
+      return await levelHistory(connection, this.#city, levels, at, (target) => of[targets.indexOf(target)]!);
     });
   }
 
@@ -288,7 +296,7 @@ function batchOf(
   city: City,
   target: Target,
   { version, fallback }: Champion<BinaryForecaster>,
-  common: Pick<Batch, "originAt" | "issuedAt" | "countsAgeMs" | "tookMs" | "notes">,
+  common: Omit<Batch, "batch" | "target" | "version" | "rows" | "entities" | "fellBack">,
   { rows, notes }: { readonly rows: number; readonly notes: readonly string[] },
 ): Batch {
   const key = [city.id, target.name, common.originAt, version.version, version.viewId].join("|");
@@ -297,7 +305,7 @@ function batchOf(
     batch: createHash("sha256").update(key).digest("hex").slice(0, 16),
     target: target.name,
     version: version.version,
-    ...{ rows, entities: rows, weather: "none", weatherIssuedAt: null },
+    ...{ rows, entities: rows },
     fellBack: fallback !== null,
     notes: [
       ...(fallback === null ? [] : [`the champion could not be used: ${fallback}`]),

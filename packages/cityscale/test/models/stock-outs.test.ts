@@ -93,9 +93,9 @@ describe("a model of stock-outs", () => {
     expect(onsets).toBeGreaterThan(50);
     expect(model.thresholds!.budget).toBeGreaterThan(0);
     const set = history.features(target, Float64Array.of(townEnd - dayMs, townEnd - 1));
-    const p = model.predict(matrixOf(set));
+    const p = model.predict(matrixOf(history, set));
     expect(p.every((value) => value >= 0 && value <= 1)).toBe(true);
-    expect(BinaryForecaster.fromBytes(model.toBytes()).predict(matrixOf(set))).toEqual(p);
+    expect(BinaryForecaster.fromBytes(model.toBytes()).predict(matrixOf(history, set))).toEqual(p);
   });
 
   test("never tells a higher risk for one bike more alone, though many bikes are followed by few here", async () => {
@@ -123,7 +123,7 @@ describe("a model of stock-outs", () => {
         const k = model.featureNames.indexOf(name);
         columns[k] = set.columns[k]!.map((value) => value + bikes);
       }
-      return model.predict(matrixOf({ ...set, columns }));
+      return model.predict(matrixOf(its, { ...set, columns }));
     };
     let before = withMore(-3);
     for (let bikes = -2; bikes <= 5; bikes++) {
@@ -136,7 +136,7 @@ describe("a model of stock-outs", () => {
   test("alarms on one in a hundred of the rows that are not short, by the rows it is calibrated on", async () => {
     const { model } = await fitStockOuts(history, target, training);
     const { set, originAt, weight, eligible } = sampleRows(history, target, training);
-    const p = model.predict(matrixOf(set));
+    const p = model.predict(matrixOf(history, set));
     let [alarmed, all] = [0, 0];
     for (let i = 0; i < p.length; i++) {
       if (eligible[i] === 0 || originAt[i]! < training.calibrateFrom) continue;

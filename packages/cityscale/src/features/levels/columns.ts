@@ -3,9 +3,9 @@ import { capacityAt, type Levels, rowAt } from "./levels.ts";
 import type { RowOutcome } from "./outcomes.ts";
 import type { Side } from "./side.ts";
 import { type LocalPlace, nextSlot } from "./slots.ts";
+import { hourMs, type LevelWeather, weatherHours } from "./weather.ts";
 
 const minuteMs = 60_000;
-const hourMs = 60 * minuteMs;
 const dayMs = 24 * hourMs;
 
 /** A snapshot a minute late still counts as one taken that long ago. */
@@ -26,6 +26,8 @@ export interface OriginInputs {
   readonly outcomeOf: (row: number) => RowOutcome;
   readonly profiles: FallProfiles;
   readonly neighbours: readonly Int32Array[];
+  /** Null for a city without any. */
+  readonly weather: LevelWeather | null;
   readonly origin: number;
   /** The newest row known at the origin. */
   readonly row: number;
@@ -284,18 +286,42 @@ const neighbourhood: Block = {
   },
 };
 
+/** The weather around the origin as known at it: of its hour, and the rain of the hours before and after. */
+const sky: Block = {
+  names: ["temperature", "wind", "rain", "rain_before", "rain_ahead"],
+  fill: ({ weather, origin }, c) => {
+    const here = Math.floor(origin / hourMs) * hourMs;
+    const rain = (from: number, to: number) => {
+      let [sum, n] = [0, 0];
+      for (let k = from; k <= to; k++) {
+        const value = weather!.at("rain", here + k * hourMs, origin);
+        if (Number.isNaN(value)) continue;
+        sum += value;
+        n++;
+      }
+      return sum / n;
+    };
+    for (const name of ["temperature", "wind", "rain"] as const)
+      c[name]!.fill(weather!.at(name, here, origin));
+    c["rain_before"]!.fill(rain(-weatherHours.before, -1));
+    c["rain_ahead"]!.fill(rain(1, weatherHours.after));
+  },
+};
+
 const blocks: readonly Block[] = [inventory, recent, before, calendar, profile, neighbourhood];
+const blocksOf = (withWeather: boolean) => (withWeather ? [...blocks, sky] : blocks);
 
 /** The columns of every row, in order. Windows of the profiles: short, main and long, see `profileDays`. */
-export const levelColumns: readonly string[] = blocks.flatMap(({ names }) => names);
+export const levelColumnsOf = (withWeather: boolean): readonly string[] =>
+  blocksOf(withWeather).flatMap(({ names }) => names);
 
 /** Room for the columns of one origin. */
-export function originColumns(stations: number): OriginColumns {
-  return Object.fromEntries(levelColumns.map((name) => [name, new Float32Array(stations)]));
+export function originColumns(names: readonly string[], stations: number): OriginColumns {
+  return Object.fromEntries(names.map((name) => [name, new Float32Array(stations)]));
 }
 
 /** Computes the columns of one origin for all stations. */
 export function fillOrigin(inputs: OriginInputs, columns: OriginColumns): void {
-  if (inputs.row < 0) for (const name of levelColumns) columns[name]!.fill(Number.NaN);
-  else for (const block of blocks) block.fill(inputs, columns);
+  if (inputs.row < 0) for (const column of Object.values(columns)) column.fill(Number.NaN);
+  else for (const block of blocksOf(inputs.weather !== null)) block.fill(inputs, columns);
 }

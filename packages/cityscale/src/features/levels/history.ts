@@ -1,12 +1,13 @@
-import type { LevelName } from "../../domain/index.ts";
+import type { City, LevelName } from "../../domain/index.ts";
 import type { Connection } from "../../lake/index.ts";
-import { fillOrigin, levelColumns, originColumns, sideMemoryMs } from "./columns.ts";
+import { fillOrigin, levelColumnsOf, originColumns, sideMemoryMs } from "./columns.ts";
 import { type FallProfiles, fallDepths, fallProfiles, profileDays } from "./fall-profile.ts";
 import { type Levels, rowAt } from "./levels.ts";
 import { neighboursOf } from "./neighbours.ts";
 import { type Outcomes, outcomesOf, type RowOutcome } from "./outcomes.ts";
 import { type Side, sideOf } from "./side.ts";
 import { LocalWeek } from "./slots.ts";
+import { hasWeather, type LevelWeather, readLevelWeather } from "./weather.ts";
 
 /** What a binary target asks of a level: will it be below a number at any moment of a horizon? */
 export interface LevelTarget {
@@ -24,7 +25,7 @@ export interface LevelRows {
   readonly station: Int32Array;
   /** The newest count at the origin; NaN where missing. */
   readonly count: Float32Array;
-  /** One per name in `levelColumns`; NaN is missing. */
+  /** One per name in the history's `columns`; NaN is missing. */
   readonly columns: readonly Float32Array[];
 }
 
@@ -33,6 +34,26 @@ export async function publicHolidays(connection: Connection): Promise<Set<number
   const { day } = await connection.numbers("SELECT DISTINCT day FROM holidays WHERE kind = 'public'");
   return new Set(day);
 }
+
+/**
+ * A city's snapshots with all that their features want beside them.
+ *
+ * @param asked features are asked for at origins between these, ms UTC, and with the weather if there is any
+ */
+export async function levelHistory(
+  connection: Connection,
+  city: Pick<City, "timeZone" | "sources">,
+  levels: Levels,
+  asked: { readonly from: number; readonly until: number; readonly weather?: boolean },
+  profilesAt?: ProfilesAt,
+): Promise<LevelHistory> {
+  const { weather: wanted = true } = asked;
+  const weather = wanted && hasWeather(city) ? await readLevelWeather(connection, asked) : null;
+  const parts = { weather, ...(profilesAt ? { profilesAt } : {}) };
+  return new LevelHistory(levels, city.timeZone, await publicHolidays(connection), parts);
+}
+
+type ProfilesAt = (target: LevelTarget, asOf: number) => FallProfiles;
 
 /** Each origin asks for the outcomes of two rows. */
 const fewOrigins = 50;
@@ -54,8 +75,12 @@ export const profileMemoryMs = profileDays[2] * 86_400_000 + weekMs + 86_400_000
  */
 export class LevelHistory {
   readonly levels: Levels;
+  /** Names of the features, in order. */
+  readonly columns: readonly string[];
+  /** Null for a city without any. */
+  readonly weather: LevelWeather | null;
   readonly #week: LocalWeek;
-  readonly #profilesAt: ((target: LevelTarget, asOf: number) => FallProfiles) | undefined;
+  readonly #profilesAt: ProfilesAt | undefined;
   readonly #sides = new Map<LevelName, Side>();
   readonly #outcomes = new Map<string, Outcomes>();
   readonly #profiles = new Map<string, FallProfiles>();
@@ -64,16 +89,19 @@ export class LevelHistory {
 
   /**
    * @param holidays local day numbers
-   * @param profilesAt where profiles come from that are kept elsewhere; computed from `levels` when left out. Their
-   *   stations must be those of `levels`.
+   * @param parts.profilesAt where profiles come from that are kept elsewhere; computed from `levels` when left out.
+   *   Their stations must be those of `levels`.
+   * @param parts.weather without it there are no columns of weather
    */
   constructor(
     levels: Levels,
     timeZone: string,
     holidays: ReadonlySet<number>,
-    profilesAt?: (target: LevelTarget, asOf: number) => FallProfiles,
+    { profilesAt, weather = null }: { profilesAt?: ProfilesAt; weather?: LevelWeather | null } = {},
   ) {
     this.levels = levels;
+    this.weather = weather;
+    this.columns = levelColumnsOf(weather !== null);
     this.#week = new LocalWeek(timeZone, holidays);
     this.#profilesAt = profilesAt;
   }
@@ -144,9 +172,9 @@ export class LevelHistory {
     if (wanted) rows = wanted.reduce((sum, flag) => sum + flag, 0);
     const origin = new Int32Array(rows);
     const station = new Int32Array(rows);
-    const columns = levelColumns.map(() => new Float32Array(rows));
-    const scratch = originColumns(width);
-    const from = levelColumns.map((name) => scratch[name]!);
+    const columns = this.columns.map(() => new Float32Array(rows));
+    const scratch = originColumns(this.columns, width);
+    const from = this.columns.map((name) => scratch[name]!);
     const newest = this.newestAt(origins);
     const first = origins.length < fewOrigins ? this.#sideFrom(newest) : 0;
     const side = this.#side(target.measure, first);
@@ -162,6 +190,7 @@ export class LevelHistory {
           ...{ levels, side, other, outcomeOf },
           profiles: this.profiles(target, asOf),
           neighbours: this.#neighboursAt(asOf),
+          weather: this.weather,
           origin: at,
           row: newest[i]!,
           place: this.#week.placeOf(at),
@@ -182,7 +211,7 @@ export class LevelHistory {
         for (let k = begin; k < out; k++) column[k] = values[station[k]!]!;
       }
     }
-    return { rows, origin, station, count: columns[levelColumns.indexOf("count")]!, columns };
+    return { rows, origin, station, count: columns[this.columns.indexOf("count")]!, columns };
   }
 
   /** A measure with all that it did from a row on, or from an earlier one. */

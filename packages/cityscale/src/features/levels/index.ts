@@ -1,10 +1,11 @@
-export { levelColumns } from "./columns.ts";
+export { levelColumnsOf } from "./columns.ts";
 export { type FallProfile, type FallProfiles, profileDays } from "./fall-profile.ts";
 export {
   featureMemoryMs,
   LevelHistory,
   type LevelRows,
   type LevelTarget,
+  levelHistory,
   profileMemoryMs,
   publicHolidays,
 } from "./history.ts";
@@ -19,4 +20,5 @@ export {
 export { distanceKm } from "./neighbours.ts";
 export type { Outcomes } from "./outcomes.ts";
 export { type ProfileOptions, profilesOfLake } from "./profiles.ts";
+export { hasWeather, LevelWeather, readLevelWeather } from "./weather.ts";
 export { LevelWindow } from "./window.ts";

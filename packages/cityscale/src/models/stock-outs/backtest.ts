@@ -2,10 +2,10 @@ import type { BinaryForecaster, ProbabilityMap } from "@cityscale/forecast";
 import { CityScaleError } from "../../core/index.ts";
 import { type City, dayOfDate, parseDuration, startOfLocalDay, type Target } from "../../domain/index.ts";
 import {
-  LevelHistory,
+  type LevelHistory,
+  levelHistory,
   profileDays,
   profileMemoryMs,
-  publicHolidays,
   readLevels,
 } from "../../features/index.ts";
 import type { Connection } from "../../lake/index.ts";
@@ -27,6 +27,8 @@ export interface StockOutBacktestOptions {
   readonly every?: string;
   /** How long before `from` training rows begin. */
   readonly train: string;
+  /** With the weather, where the city has any. */
+  readonly weather: boolean;
   /** Ids of the stations that are scored; all are learned from. */
   readonly entities?: readonly string[];
   readonly threads: number;
@@ -58,7 +60,7 @@ export interface StockOutBacktest {
   /** Alarms on onset rows from the thresholds on that were chosen before `from`. */
   readonly alarms: { readonly budget: number; readonly f1: number; readonly share: number } | null;
   readonly trainSeconds: number;
-  readonly weather: "none";
+  readonly weather: "issued" | "none";
   readonly notes: readonly string[];
   readonly models: readonly BinaryReport[];
 }
@@ -93,7 +95,11 @@ export async function backtestStockOuts(
   progress("reading snapshots", 0);
   const levels = await readLevels(connection, { from: learnFrom - profileMemoryMs, knownBy: end });
   const scored = scoredStations(levels.stations, options.entities);
-  const history = new LevelHistory(levels, city.timeZone, await publicHolidays(connection));
+  const history = await levelHistory(connection, city, levels, {
+    from: learnFrom,
+    until: end,
+    weather: options.weather,
+  });
   const origins = originsOf(levels.knownAt, begin, end, options.every);
   if (origins.length === 0 || !(levels.knownAt[0]! < begin)) {
     throw new CityScaleError(
@@ -147,7 +153,7 @@ export async function backtestStockOuts(
     },
     alarms: thresholds && { ...thresholds, share: shareFrom(known, thresholds.budget) },
     trainSeconds: Number(trainSeconds.toFixed(2)),
-    weather: "none",
+    weather: history.weather ? "issued" : "none",
     notes: notesOf(known, levels.late, levels.at[0]!, learnFrom),
     models,
   };

@@ -2,10 +2,11 @@ import { BinaryForecaster } from "@cityscale/forecast";
 import { CityScaleError } from "../../core/index.ts";
 import { parseDuration } from "../../domain/index.ts";
 import {
-  LevelHistory,
+  hasWeather,
+  type LevelHistory,
   type LevelTarget,
+  levelHistory,
   profileMemoryMs,
-  publicHolidays,
   readLevels,
 } from "../../features/index.ts";
 import type { Connection } from "../../lake/index.ts";
@@ -34,7 +35,7 @@ export interface StockOutTable {
   readonly alarms: { readonly budget: number; readonly f1: number } | null;
   /** Persistence as a probability: by count now, from 0 on. */
   readonly persistence: readonly number[];
-  readonly weather: "none";
+  readonly weather: "issued" | "none";
   readonly notes: readonly string[];
 }
 
@@ -64,7 +65,7 @@ export async function trainStockOutCandidate(
   const { city, target, knownAt, signal, champion } = options;
   const progress = options.onProgress ?? (() => undefined);
   const asked = levelTargetOf(target);
-  const view = stockOutView(asked);
+  const view = stockOutView(asked, hasWeather(city));
   const testMs = parseDuration(target.training.testWindow);
   progress("reading snapshots", 0);
   let began = performance.now();
@@ -82,7 +83,7 @@ export async function trainStockOutCandidate(
     throw new CityScaleError("DATA_MISSING", `there are no snapshots for ${target.name} yet`);
   const testFrom = end - testMs;
   const learnFrom = Math.max(levels.knownAt[0]!, testFrom - learnMs);
-  const history = new LevelHistory(levels, city.timeZone, await publicHolidays(connection));
+  const history = await levelHistory(connection, city, levels, { from: learnFrom, until: end });
   const test = thinned(levels.knownAt, testFrom, end, testOrigins);
   const read = seconds();
   const { model, rows: trainingRows } = await fitStockOuts(history, asked, {
@@ -135,7 +136,7 @@ export async function trainStockOutCandidate(
         gain: gainOf(trained, persistence),
         alarms: model.thresholds,
         persistence: rates,
-        weather: "none",
+        weather: history.weather ? "issued" : "none",
         notes,
       },
       test: { from: test[0]!, to: test.at(-1)!, origins: test.length },

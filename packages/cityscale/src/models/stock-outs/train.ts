@@ -1,6 +1,6 @@
 import { type BinaryForecaster, fitBinary, type TreeParams } from "@cityscale/forecast";
 import { CityScaleError } from "../../core/index.ts";
-import { type LevelHistory, type LevelTarget, levelColumns } from "../../features/index.ts";
+import type { LevelHistory, LevelTarget } from "../../features/index.ts";
 import { type SampledRows, sampleRows } from "./sample.ts";
 
 export interface StockOutTraining {
@@ -65,7 +65,7 @@ export async function fitStockOuts(
   }
   const model = await fitBinary(
     {
-      matrix: matrixOf(sample.set),
+      matrix: matrixOf(history, sample.set),
       target: sample.label,
       weight: sample.weight,
       calibration,
@@ -76,7 +76,7 @@ export async function fitStockOuts(
       trees: {
         ...stockOutTrees,
         minDataInLeaf: leafRows(sample),
-        monotoneConstraints: levelColumns.map((name) => (falling.has(name) ? -1 : 0)),
+        monotoneConstraints: history.columns.map((name) => (falling.has(name) ? -1 : 0)),
       },
       ...{ maxBin, alarmRate, seed, threads },
       ...(signal ? { signal } : {}),
@@ -90,9 +90,9 @@ const leafRows = ({ set }: SampledRows) =>
   Math.max(10, Math.min(stockOutTrees.minDataInLeaf, Math.floor(set.rows / 300)));
 
 /** Features as `packages/forecast` takes them. */
-export const matrixOf = (set: SampledRows["set"]) => ({
+export const matrixOf = (history: LevelHistory, set: SampledRows["set"]) => ({
   rows: set.rows,
-  names: levelColumns,
+  names: history.columns,
   columns: set.columns,
   categorical: [],
 });

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type LevelTarget, levelColumns, profileDays } from "../../features/index.ts";
+import { type LevelTarget, levelColumnsOf, profileDays } from "../../features/index.ts";
 
 /** Counts up when the columns mean something else under the same names. */
 const definition = 1;
@@ -10,8 +10,8 @@ export interface StockOutView {
   readonly columns: readonly string[];
 }
 
-export function stockOutView(target: LevelTarget): StockOutView {
-  const view = { columns: levelColumns };
+export function stockOutView(target: LevelTarget, withWeather: boolean): StockOutView {
+  const view = { columns: levelColumnsOf(withWeather) };
   const id = createHash("sha256")
     .update(JSON.stringify({ definition, target, profileDays, ...view }))
     .digest("hex")

@@ -3,16 +3,15 @@ import { parseDuration } from "../../../src/domain/index.ts";
 import {
   type FallProfiles,
   featureMemoryMs,
-  LevelHistory,
+  type LevelHistory,
   type LevelTarget,
-  levelColumns,
-  publicHolidays,
+  levelHistory,
   readLevels,
 } from "../../../src/features/index.ts";
 import type { Connection, Lake } from "../../../src/lake/index.ts";
 import { dayMs, randomOf } from "../../lake/support.ts";
-import { featuresByDefinition } from "./oracle.ts";
-import { enlargedAt, openTown, places, timeZone, townEnd, townReadings } from "./town.ts";
+import { featuresByDefinition, weatherByDefinition } from "./oracle.ts";
+import { enlargedAt, openTown, places, town, townEnd, townReadings } from "./town.ts";
 
 const readings = townReadings(11);
 const targets: readonly LevelTarget[] = [
@@ -27,8 +26,9 @@ beforeAll(async () => {
 });
 afterAll(() => lake.close());
 
+const asked = { from: townEnd - 12 * dayMs, until: townEnd };
 const historyOf = async (connection: Connection, range = {}) =>
-  new LevelHistory(await readLevels(connection, range), timeZone, await publicHolidays(connection));
+  levelHistory(connection, town, await readLevels(connection, range), asked);
 
 /** Instants of the last eleven days: when a snapshot became known, just before that, and at no particular moment. */
 function randomOrigins(count: number, seed: number): Float64Array {
@@ -47,7 +47,7 @@ function tableOf(of: LevelHistory, target: LevelTarget, origins: Float64Array) {
   return Array.from({ length: rows }, (_, i) => ({
     origin: origins[origin[i]!]!,
     station: of.levels.stations[station[i]!]!.entity,
-    values: levelColumns.map((_, k) => columns[k]![i]!),
+    values: of.columns.map((_, k) => columns[k]![i]!),
   }));
 }
 
@@ -61,8 +61,8 @@ describe("features of levels", () => {
       );
       for (const { origin, station, values } of tableOf(history, target, origins)) {
         const expected = slow.get(origin)!.get(station)!;
-        expect(Object.keys(expected).sort()).toEqual([...levelColumns].sort());
-        for (const [k, name] of levelColumns.entries()) {
+        expect(Object.keys(expected).sort()).toEqual([...history.columns].sort());
+        for (const [k, name] of history.columns.entries()) {
           const told = `${name} of ${station} at ${new Date(origin).toISOString()}`;
           if (Number.isNaN(expected[name]!)) expect(values[k], told).toBeNaN();
           else {
@@ -75,7 +75,7 @@ describe("features of levels", () => {
       }
     }
     expect(known).toBeGreaterThan(
-      0.75 * targets.length * origins.length * places.length * levelColumns.length,
+      0.75 * targets.length * origins.length * places.length * history.columns.length,
     );
   });
 
@@ -89,6 +89,7 @@ describe("features of levels", () => {
             `UPDATE entities SET attributes = c.old_value FROM entity_changes c WHERE c.e = entities.e AND c.changed_at > ${origin}`,
           );
           await connection.run(`DELETE FROM entity_changes WHERE changed_at > ${origin}`);
+          await connection.run(`DELETE FROM weather WHERE known_at > ${origin}`);
           return await historyOf(connection);
         } finally {
           await connection.run("ROLLBACK");
@@ -110,12 +111,8 @@ describe("features of levels", () => {
     const recent = await lake.read(async (connection) => {
       const range = { from: origins[0]! - featureMemoryMs, knownBy: origins[0]! };
       const kept = (target: LevelTarget, asOf: number): FallProfiles => history.profiles(target, asOf);
-      return new LevelHistory(
-        await readLevels(connection, range),
-        timeZone,
-        await publicHolidays(connection),
-        kept,
-      );
+      const only = { from: origins[0]!, until: origins[0]! };
+      return levelHistory(connection, town, await readLevels(connection, range), only, kept);
     });
     expect(recent.levels.at.length).toBeLessThan(0.85 * history.levels.at.length);
     expect(recent.levels.stations).toEqual(history.levels.stations);
@@ -144,6 +141,45 @@ describe("features of levels", () => {
     expect([...some.station]).toEqual(kept.map((i) => all.station[i]));
     expect(some.columns.map((column) => [...column])).toEqual(
       all.columns.map((column) => kept.map((i) => column[i])),
+    );
+  });
+
+  test("tell the weather as it was known at any hour, also days after the last forecast", () => {
+    const origins = Float64Array.from(new Set(randomOrigins(250, 6)));
+    const first = tableOf(history, targets[0]!, origins).filter(
+      ({ station }) => station === places[0]!.station,
+    );
+    let unknown = 0;
+    for (const { origin, values } of first) {
+      for (const [name, expected] of Object.entries(weatherByDefinition(origin))) {
+        const told = `${name} at ${new Date(origin).toISOString()}`;
+        const value = values[history.columns.indexOf(name)]!;
+        if (Number.isNaN(expected)) {
+          expect(value, told).toBeNaN();
+          unknown++;
+        } else expect(value, told).toBeCloseTo(expected, 4);
+      }
+    }
+    expect(first.length).toBe(origins.length);
+    expect(unknown).toBeGreaterThan(20);
+    expect(unknown).toBeLessThan(first.length);
+  });
+
+  test("are without the weather where a city has none, or it is not wanted", async () => {
+    const sky = ["temperature", "wind", "rain", "rain_before", "rain_ahead"];
+    const [without, unwanted] = await lake.read(async (connection) => {
+      const levels = await readLevels(connection);
+      return [
+        await levelHistory(connection, { ...town, sources: {} }, levels, asked),
+        await levelHistory(connection, town, levels, { ...asked, weather: false }),
+      ];
+    });
+    expect(history.columns.slice(-5)).toEqual(sky);
+    expect(without!.columns).toEqual(history.columns.slice(0, -5));
+    expect(unwanted!.columns).toEqual(without!.columns);
+    const origins = randomOrigins(2, 4);
+    expect(without!.features(targets[0]!, origins).columns).toEqual(
+      history.features(targets[0]!, origins).columns.slice(0, -5),
     );
   });
 
@@ -232,7 +268,7 @@ describe("outcomes", () => {
       Float64Array.of(base + 170 * minutes),
     );
     await other.close();
-    const value = (name: string) => columns[levelColumns.indexOf(name)]![0];
+    const value = (name: string) => columns[history.columns.indexOf(name)]![0];
     expect(value("count")).toBe(1);
     expect(value("change_10")).toBe(-1);
     for (const name of ["change_20", "fell_20", "rose_20", "fell_60", "change_120", "fell_120"])
@@ -257,9 +293,9 @@ describe("outcomes", () => {
     const many = Float64Array.from({ length: 60 }, (_, i) => origin + 1000 * i);
     for (const origins of [many.subarray(0, 1), many]) {
       const { columns } = (await other.read(historyOf)).features(targets[0]!, origins);
-      expect(columns[levelColumns.indexOf("since_change")]![0]).toBe(10);
-      expect(columns[levelColumns.indexOf("change_10")]![0]).toBe(0);
-      expect(columns[levelColumns.indexOf("change_20")]![0]).toBeNaN();
+      expect(columns[history.columns.indexOf("since_change")]![0]).toBe(10);
+      expect(columns[history.columns.indexOf("change_10")]![0]).toBe(0);
+      expect(columns[history.columns.indexOf("change_20")]![0]).toBeNaN();
     }
     await other.close();
   });

@@ -1,5 +1,5 @@
 import { localDay, localTimeOfDay, startOfLocalDay } from "../../../src/domain/index.ts";
-import { enlargedAt, enlargedTo, holiday, places, type Reading, timeZone } from "./town.ts";
+import { enlargedAt, enlargedTo, holiday, places, type Reading, timeZone, townWeather } from "./town.ts";
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -219,6 +219,8 @@ export function featuresByDefinition(
       f[`fall_beyond_${ago}d`] = f[`fall_${ago}d`]! - spare;
     }
 
+    Object.assign(f, weatherByDefinition(origin));
+
     f["hour"] = here.clock;
     f["hour_sin"] = Math.sin((here.clock / 24) * 2 * Math.PI);
     f["hour_cos"] = Math.cos((here.clock / 24) * 2 * Math.PI);
@@ -298,4 +300,27 @@ export function featuresByDefinition(
     f["near_stations"] = close.length;
   }
   return result;
+}
+
+/** The columns of weather at an origin, from their definition written out. */
+export function weatherByDefinition(origin: number): Record<string, number> {
+  /** What was observed of the hour so many after the origin's, else what the newest forecast said that reaches it. */
+  const sky = (name: "temperature" | "wind" | "rain", after: number): number => {
+    const at = Math.floor(origin / hour) * hour + after * hour;
+    const told = townWeather.filter(
+      (row) => row.validAt === at && row.knownAt <= origin && row[name] !== null,
+    );
+    const observed = told.find(({ issuedAt }) => issuedAt === null);
+    const forecasts = told
+      .filter(({ issuedAt }) => issuedAt !== null && at - issuedAt <= 72 * hour)
+      .sort((a, b) => b.issuedAt! - a.issuedAt!);
+    return (observed ?? forecasts[0])?.[name] ?? nan;
+  };
+  return {
+    temperature: sky("temperature", 0),
+    wind: sky("wind", 0),
+    rain: sky("rain", 0),
+    rain_before: mean([-3, -2, -1].map((after) => sky("rain", after))),
+    rain_ahead: mean([1, 2].map((after) => sky("rain", after))),
+  };
 }

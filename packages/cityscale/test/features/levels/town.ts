@@ -30,6 +30,8 @@ export const townTargets: readonly LevelTarget[] = [
   { measure: "docks", horizonMs: 60 * 60_000, below: 3 },
 ];
 export const timeZone = "America/Los_Angeles";
+/** What the features want to know of the town. */
+export const town = { timeZone, sources: { weather: { kind: "openMeteo" } } };
 const start = Date.UTC(2023, 2, 1, 8);
 const days = 17;
 /** Days before the start of which there is a day and a half each: inside the longest window alone, and the middle one. */
@@ -118,7 +120,42 @@ export const bikeCity = (): City =>
     },
   });
 
-/** A lake with the town's stations and snapshots as if they had been polled. */
+/** Weather of one hour: forecast where `issuedAt` is given, else observed; null = not given. */
+export interface Sky {
+  readonly validAt: number;
+  readonly issuedAt: number | null;
+  readonly knownAt: number;
+  readonly temperature: number | null;
+  readonly wind: number | null;
+  readonly rain: number | null;
+}
+
+/**
+ * The town's weather: forecasts every six hours, known half an hour later, and none for four days; observations known
+ * up to three hours later, but of some hours none at all, and of some without rain.
+ */
+export const townWeather: readonly Sky[] = skies(5);
+
+function skies(seed: number): Sky[] {
+  const random = randomOf(seed);
+  const hour = 3_600_000;
+  const sky = (validAt: number, issuedAt: number | null, knownAt: number): Sky => ({
+    ...{ validAt, issuedAt, knownAt },
+    temperature: 12 + 8 * random(),
+    wind: 6 * random(),
+    rain: random() < 0.1 ? null : Math.max(0, 4 * random() - 2),
+  });
+  const rows: Sky[] = [];
+  for (let issue = start; issue < townEnd; issue += 6 * hour) {
+    if (issue >= start + 10 * dayMs && issue < start + 14 * dayMs) continue;
+    for (let lead = 0; lead < 96; lead++) rows.push(sky(issue + lead * hour, issue, issue + hour / 2));
+  }
+  for (let at = start; at < townEnd; at += hour)
+    if (random() > 0.1) rows.push(sky(at, null, at + hour + Math.round(2 * hour * random())));
+  return rows;
+}
+
+/** A lake with the town's stations, weather and snapshots as if they had been polled. */
 export async function openTown(readings: readonly Reading[]) {
   const { lake } = await openLake(bikeCity());
   await lake.write(async (connection) => {
@@ -135,6 +172,14 @@ export async function openTown(readings: readonly Reading[]) {
       JSON.stringify({ capacity: enlargedTo }),
     ]);
     await connection.run(`INSERT INTO holidays VALUES (${holiday}, 'Town Day', 'public', 0)`);
+    const of = (name: keyof Sky) => Float64Array.from(townWeather, (row) => row[name] ?? Number.NaN);
+    const names = ["validAt", "issuedAt", "knownAt", "temperature", "wind", "rain"] as const;
+    await connection.run(`CREATE TEMP TABLE skies (${names.map((name) => `"${name}" DOUBLE`).join(", ")})`);
+    await connection.append("skies", names.map(of));
+    await connection.run(`
+      INSERT INTO weather (valid_at, issued_at, known_at, temperature, wind, rain)
+      SELECT "validAt", CASE WHEN isfinite("issuedAt") THEN "issuedAt" END, "knownAt", temperature, wind,
+        CASE WHEN isfinite(rain) THEN rain END FROM skies`);
     await insertReadings(connection, readings);
   });
   return lake;

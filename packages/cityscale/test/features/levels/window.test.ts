@@ -1,17 +1,24 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   featureMemoryMs,
-  LevelHistory,
   type Levels,
+  type LevelTarget,
   LevelWindow,
-  levelColumns,
+  levelHistory,
   profilesOfLake,
-  publicHolidays,
   readLevels,
 } from "../../../src/features/index.ts";
 import type { Connection, Lake } from "../../../src/lake/index.ts";
 import { dayMs } from "../../lake/support.ts";
-import { insertReadings, openTown, townTargets as targets, timeZone, townEnd, townReadings } from "./town.ts";
+import {
+  insertReadings,
+  openTown,
+  townTargets as targets,
+  timeZone,
+  town,
+  townEnd,
+  townReadings,
+} from "./town.ts";
 
 const readings = townReadings(5);
 const polledFrom = townEnd - 3 * dayMs;
@@ -34,22 +41,23 @@ test("a window that grows by what becomes known gives the features of the whole 
       await window.extend(connection, origin);
       const { levels } = window;
       await expectSame(connection, levels, origin);
-      const holidays = await publicHolidays(connection);
-      const whole = new LevelHistory(await readLevels(connection, { knownBy: origin }), timeZone, holidays);
+      const only = { from: origin, until: origin };
+      const whole = await levelHistory(
+        connection,
+        town,
+        await readLevels(connection, { knownBy: origin }),
+        only,
+      );
       const asOf = whole.profileInstant(origin);
       const profiles = await profilesOfLake(connection, {
         ...{ stations: levels.stations, timeZone, targets, asOf },
       });
-      const live = new LevelHistory(
-        levels,
-        timeZone,
-        holidays,
-        (target) => profiles[targets.indexOf(target)]!,
-      );
+      const kept = (target: LevelTarget) => profiles[targets.indexOf(target)]!;
+      const live = await levelHistory(connection, town, levels, only, kept);
       for (const target of targets) {
         const [a, b] = [live, whole].map((history) => history.features(target, Float64Array.of(origin)));
         expect(a!.rows).toBe(7);
-        for (const [k, name] of levelColumns.entries())
+        for (const [k, name] of whole.columns.entries())
           expect([name, ...a!.columns[k]!]).toEqual([name, ...b!.columns[k]!]);
         compared++;
       }

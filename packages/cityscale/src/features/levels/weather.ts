@@ -1,0 +1,68 @@
+import type { City } from "../../domain/index.ts";
+import type { Connection } from "../../lake/index.ts";
+import { rowAt } from "./levels.ts";
+
+export const hourMs = 3_600_000;
+
+/** What of the weather moves people onto bicycles and off them: degrees C, m/s, mm in the hour. */
+export const levelWeather = ["temperature", "wind", "rain"] as const;
+
+/** A forecast older than this is none; the hours that features look at lie within three of their origin. */
+const longestLeadMs = 72 * hourMs;
+
+/** Hours before and after an origin that features look at. */
+export const weatherHours = { before: 3, after: 2 } as const;
+
+/** Whether a source of the city tells its weather. */
+export const hasWeather = ({ sources }: Pick<City, "sources">): boolean =>
+  Object.values(sources).some((source) => source.kind === "openMeteo" || source["weather"] !== undefined);
+
+/**
+ * The weather of each hour as it was known at an instant: what was observed, and where that was not known yet, what
+ * the newest forecast said.
+ */
+export class LevelWeather {
+  /** Rows by hour, and within an hour forecasts by their issue, then what was observed. */
+  readonly #validAt: Float64Array;
+  readonly #issuedAt: Float64Array;
+  readonly #knownAt: Float64Array;
+  readonly #values: Readonly<Record<string, Float64Array>>;
+
+  constructor(rows: Readonly<Record<string, Float64Array>>) {
+    this.#validAt = rows["valid_at"]!;
+    this.#issuedAt = rows["issued_at"]!;
+    this.#knownAt = rows["known_at"]!;
+    this.#values = rows;
+  }
+
+  /** Of the hour that begins at `hour` (ms UTC); NaN where nothing of it was known. */
+  at(name: (typeof levelWeather)[number], hour: number, knownBy: number): number {
+    const values = this.#values[name]!;
+    for (let i = rowAt(this.#validAt, hour); i >= 0 && this.#validAt[i] === hour; i--)
+      if (this.#knownAt[i]! <= knownBy && !Number.isNaN(values[i]!)) return values[i]!;
+    return Number.NaN;
+  }
+
+  /** When the newest forecast known at an instant was issued, ms UTC; null without one. */
+  issuedAt(knownBy: number): number | null {
+    let newest = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < this.#issuedAt.length; i++)
+      if (this.#knownAt[i]! <= knownBy && this.#issuedAt[i]! > newest) newest = this.#issuedAt[i]!;
+    return Number.isFinite(newest) ? newest : null;
+  }
+}
+
+/** The weather that features of origins in [from, until] look at, ms UTC. */
+export async function readLevelWeather(
+  connection: Connection,
+  { from, until }: { readonly from: number; readonly until: number },
+): Promise<LevelWeather> {
+  const [first, last] = [from - (weatherHours.before + 1) * hourMs, until + weatherHours.after * hourMs];
+  return new LevelWeather(
+    await connection.numbers(`
+      SELECT valid_at, issued_at, known_at, ${levelWeather.map((name) => `"${name}"`).join(", ")} FROM weather
+      WHERE valid_at BETWEEN ${Math.floor(first)} AND ${Math.ceil(last)} AND known_at <= ${Math.floor(until)}
+        AND (issued_at IS NULL OR valid_at - issued_at <= ${longestLeadMs})
+      ORDER BY valid_at, issued_at NULLS LAST, known_at`),
+  );
+}
