@@ -282,20 +282,22 @@ const eventLoads = block("events", ({ hasEvents, offset }) => {
   );
 });
 
-const weather = block("weather", (shape) =>
-  Object.fromEntries(
-    [
-      ...weatherColumns.map((name) => `wx_${name}`),
-      ...weatherWithMemory.flatMap((name) => [
-        `wxday_${name}`,
-        `wxdep_${name}`,
-        `wxchange_${name}`,
-        `wxdaychange_${name}`,
-        ...(shape.nearSteps > 0 ? [`wxnear_${name}`] : []),
-      ]),
-    ].map((name) => [name, `wx."${name}"`]),
-  ),
-);
+const weather = block("weather", (shape) => {
+  const column = (name: string) => ({ [name]: { sql: `wx."${name}"`, timeless: true } as const });
+  // Against the weeks departed from, and a day before: they tell of a count that departs from the newest ones.
+  const change = (name: string) => ({ [name]: `wx."${name}"` });
+  const columns: Columns[] = [
+    ...weatherColumns.map((name) => column(`wx_${name}`)),
+    ...weatherWithMemory.flatMap((name) => [
+      column(`wxday_${name}`),
+      change(`wxdep_${name}`),
+      change(`wxchange_${name}`),
+      change(`wxdaychange_${name}`),
+      ...(shape.nearSteps > 0 ? [column(`wxnear_${name}`)] : []),
+    ]),
+  ];
+  return Object.assign({}, ...columns);
+});
 
 /** Steps of a day: the level without the week's shape, and how much of the year's course lies ahead. */
 const dailyLevels = block("recent level", ({ slotsPerDay, offset }) => {
@@ -401,7 +403,7 @@ const blocks: readonly Block[] = [
   timeless(events),
   timeless(eventTimes),
   eventLoads,
-  timeless(weather),
+  weather,
   dailyCalendar,
   dailyLevels,
   dailyWeather,

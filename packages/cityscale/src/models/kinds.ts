@@ -52,7 +52,7 @@ const ridgeAlpha = 60;
 const blends: Record<"days" | "near" | "far", Partial<Record<MemberKindName, number>>> = {
   days: { ridge: 0.65, trees: 0.35 },
   near: { trees: 0.45, network: 0.55 },
-  far: { trees: 0.5, effects: 0.2, network: 0.3 },
+  far: { trees: 0.6, effects: 0.25, network: 0.15 },
 };
 
 /** Days after which a row weighs half as much, where nothing else tells how things stand; a blend has several. */
