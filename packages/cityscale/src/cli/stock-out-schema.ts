@@ -55,7 +55,7 @@ export const stockOutBacktestSchema = z.strictObject({
   trainSeconds: z.number().min(0),
   totalSeconds: z.number().min(0).describe("reading the data included"),
   peakRssMb: z.number().min(0),
-  weather: z.enum(["issued", "none"]),
+  weather: z.enum(["issued", "observed", "none"]),
   notes: z.array(z.string()),
   models: z.array(
     z.strictObject({

@@ -14,7 +14,6 @@ export {
   type LevelRows,
   type Levels,
   type LevelTarget,
-  LevelWeather,
   LevelWindow,
   levelColumnsOf,
   levelHistory,
@@ -25,7 +24,6 @@ export {
   profilesOfLake,
   publicHolidays,
   readLevels,
-  readLevelWeather,
   type Station,
 } from "./levels/index.ts";
 export { type OnlineStore, type OnlineVectors, openOnlineStore } from "./online.ts";

@@ -236,7 +236,7 @@ export class RiskServer {
       const asOf = new LevelHistory(levels, timeZone, holidays).profileInstant(originAt);
       const asked = { stations: levels.stations, timeZone, targets, asOf };
       const of = await this.#profiles.get(connection, asked, current);
-      const at = { from: originAt, until: originAt };
+      const at = { from: originAt, until: originAt, weather: "issued" } as const;
       return await levelHistory(connection, this.#city, levels, at, (target) => of[targets.indexOf(target)]!);
     });
   }

@@ -7,7 +7,7 @@ import { neighboursOf } from "./neighbours.ts";
 import { type Outcomes, outcomesOf, type RowOutcome } from "./outcomes.ts";
 import { type Side, sideOf } from "./side.ts";
 import { LocalWeek } from "./slots.ts";
-import { hasWeather, type LevelWeather, readLevelWeather } from "./weather.ts";
+import { hasWeather, type LevelWeather, type LevelWeatherMode, readLevelWeather } from "./weather.ts";
 
 /** What a binary target asks of a level: will it be below a number at any moment of a horizon? */
 export interface LevelTarget {
@@ -38,17 +38,17 @@ export async function publicHolidays(connection: Connection): Promise<Set<number
 /**
  * A city's snapshots with all that their features want beside them.
  *
- * @param asked features are asked for at origins between these, ms UTC, and with the weather if there is any
+ * @param asked features are asked for at origins between these, ms UTC, with such weather if there is any
  */
 export async function levelHistory(
   connection: Connection,
   city: Pick<City, "timeZone" | "sources">,
   levels: Levels,
-  asked: { readonly from: number; readonly until: number; readonly weather?: boolean },
+  asked: { readonly from: number; readonly until: number; readonly weather: LevelWeatherMode },
   profilesAt?: ProfilesAt,
 ): Promise<LevelHistory> {
-  const { weather: wanted = true } = asked;
-  const weather = wanted && hasWeather(city) ? await readLevelWeather(connection, asked) : null;
+  const isWanted = asked.weather !== "none" && hasWeather(city);
+  const weather = isWanted ? await readLevelWeather(connection, asked, asked.weather) : null;
   const parts = { weather, ...(profilesAt ? { profilesAt } : {}) };
   return new LevelHistory(levels, city.timeZone, await publicHolidays(connection), parts);
 }

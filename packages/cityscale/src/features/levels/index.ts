@@ -20,5 +20,5 @@ export {
 export { distanceKm } from "./neighbours.ts";
 export type { Outcomes } from "./outcomes.ts";
 export { type ProfileOptions, profilesOfLake } from "./profiles.ts";
-export { hasWeather, LevelWeather, readLevelWeather } from "./weather.ts";
+export { hasWeather } from "./weather.ts";
 export { LevelWindow } from "./window.ts";

@@ -1,11 +1,13 @@
 import type { City } from "../../domain/index.ts";
 import type { Connection } from "../../lake/index.ts";
+import type { WeatherMode } from "../request.ts";
 import { rowAt } from "./levels.ts";
 
 export const hourMs = 3_600_000;
 
 /** What of the weather moves people onto bicycles and off them: degrees C, m/s, mm in the hour. */
-export const levelWeather = ["temperature", "wind", "rain"] as const;
+const levelWeather = ["temperature", "wind", "rain"] as const;
+type LevelWeatherName = (typeof levelWeather)[number];
 
 /** A forecast older than this is none; the hours that features look at lie within three of their origin. */
 const longestLeadMs = 72 * hourMs;
@@ -17,9 +19,13 @@ export const weatherHours = { before: 3, after: 2 } as const;
 export const hasWeather = ({ sources }: Pick<City, "sources">): boolean =>
   Object.values(sources).some((source) => source.kind === "openMeteo" || source["weather"] !== undefined);
 
+/** Where the weather of an origin comes from: see `WeatherMode`. */
+export type LevelWeatherMode = Extract<WeatherMode, "issued" | "issued-or-observed" | "none">;
+
 /**
  * The weather of each hour as it was known at an instant: what was observed, and where that was not known yet, what
- * the newest forecast said.
+ * the newest forecast said. With `issued-or-observed`, for training on history of which no forecast was kept, an hour
+ * of which nothing was known is as it was later observed.
  */
 export class LevelWeather {
   /** Rows by hour, and within an hour forecasts by their issue, then what was observed. */
@@ -27,20 +33,46 @@ export class LevelWeather {
   readonly #issuedAt: Float64Array;
   readonly #knownAt: Float64Array;
   readonly #values: Readonly<Record<string, Float64Array>>;
+  readonly #mode: LevelWeatherMode;
 
-  constructor(rows: Readonly<Record<string, Float64Array>>) {
+  constructor(rows: Readonly<Record<string, Float64Array>>, mode: LevelWeatherMode) {
     this.#validAt = rows["valid_at"]!;
     this.#issuedAt = rows["issued_at"]!;
     this.#knownAt = rows["known_at"]!;
     this.#values = rows;
+    this.#mode = mode;
   }
 
-  /** Of the hour that begins at `hour` (ms UTC); NaN where nothing of it was known. */
-  at(name: (typeof levelWeather)[number], hour: number, knownBy: number): number {
+  /** Of the hour that begins at `hour` (ms UTC); NaN where nothing is known of it. */
+  at(name: LevelWeatherName, hour: number, knownBy: number): number {
+    const known = this.#rowOf(name, hour, knownBy);
+    if (known >= 0) return this.#values[name]![known]!;
+    return this.#standIn(name, hour);
+  }
+
+  /** What the weather of some origins is: as forecast or known then, as later observed on some of them, or none. */
+  basisOf(origins: Float64Array): "issued" | "observed" | "none" {
+    let basis: "issued" | "none" = "none";
+    for (const origin of origins) {
+      const hour = Math.floor(origin / hourMs) * hourMs;
+      if (this.#rowOf("temperature", hour, origin) >= 0) basis = "issued";
+      else if (!Number.isNaN(this.#standIn("temperature", hour))) return "observed";
+    }
+    return basis;
+  }
+
+  #rowOf(name: LevelWeatherName, hour: number, knownBy: number): number {
     const values = this.#values[name]!;
     for (let i = rowAt(this.#validAt, hour); i >= 0 && this.#validAt[i] === hour; i--)
-      if (this.#knownAt[i]! <= knownBy && !Number.isNaN(values[i]!)) return values[i]!;
-    return Number.NaN;
+      if (this.#knownAt[i]! <= knownBy && !Number.isNaN(values[i]!)) return i;
+    return -1;
+  }
+
+  /** As later observed: observations come last within an hour. */
+  #standIn(name: LevelWeatherName, hour: number): number {
+    const last = rowAt(this.#validAt, hour);
+    const isObserved = last >= 0 && this.#validAt[last] === hour && Number.isNaN(this.#issuedAt[last]!);
+    return isObserved && this.#mode === "issued-or-observed" ? this.#values[name]![last]! : Number.NaN;
   }
 
   /** When the newest forecast known at an instant was issued, ms UTC; null without one. */
@@ -56,6 +88,7 @@ export class LevelWeather {
 export async function readLevelWeather(
   connection: Connection,
   { from, until }: { readonly from: number; readonly until: number },
+  mode: LevelWeatherMode,
 ): Promise<LevelWeather> {
   const [first, last] = [from - (weatherHours.before + 1) * hourMs, until + weatherHours.after * hourMs];
   return new LevelWeather(
@@ -64,5 +97,6 @@ export async function readLevelWeather(
       WHERE valid_at BETWEEN ${Math.floor(first)} AND ${Math.ceil(last)} AND known_at <= ${Math.floor(until)}
         AND (issued_at IS NULL OR valid_at - issued_at <= ${longestLeadMs})
       ORDER BY valid_at, issued_at NULLS LAST, known_at`),
+    mode,
   );
 }

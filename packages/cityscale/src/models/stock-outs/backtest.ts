@@ -60,7 +60,7 @@ export interface StockOutBacktest {
   /** Alarms on onset rows from the thresholds on that were chosen before `from`. */
   readonly alarms: { readonly budget: number; readonly f1: number; readonly share: number } | null;
   readonly trainSeconds: number;
-  readonly weather: "issued" | "none";
+  readonly weather: "issued" | "observed" | "none";
   readonly notes: readonly string[];
   readonly models: readonly BinaryReport[];
 }
@@ -98,7 +98,7 @@ export async function backtestStockOuts(
   const history = await levelHistory(connection, city, levels, {
     from: learnFrom,
     until: end,
-    weather: options.weather,
+    weather: options.weather ? "issued-or-observed" : "none",
   });
   const origins = originsOf(levels.knownAt, begin, end, options.every);
   if (origins.length === 0 || !(levels.knownAt[0]! < begin)) {
@@ -153,7 +153,7 @@ export async function backtestStockOuts(
     },
     alarms: thresholds && { ...thresholds, share: shareFrom(known, thresholds.budget) },
     trainSeconds: Number(trainSeconds.toFixed(2)),
-    weather: history.weather ? "issued" : "none",
+    weather: history.weather?.basisOf(origins) ?? "none",
     notes: notesOf(known, levels.late, levels.at[0]!, learnFrom),
     models,
   };

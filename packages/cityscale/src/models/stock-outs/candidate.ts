@@ -35,7 +35,7 @@ export interface StockOutTable {
   readonly alarms: { readonly budget: number; readonly f1: number } | null;
   /** Persistence as a probability: by count now, from 0 on. */
   readonly persistence: readonly number[];
-  readonly weather: "issued" | "none";
+  readonly weather: "issued" | "observed" | "none";
   readonly notes: readonly string[];
 }
 
@@ -83,7 +83,11 @@ export async function trainStockOutCandidate(
     throw new CityScaleError("DATA_MISSING", `there are no snapshots for ${target.name} yet`);
   const testFrom = end - testMs;
   const learnFrom = Math.max(levels.knownAt[0]!, testFrom - learnMs);
-  const history = await levelHistory(connection, city, levels, { from: learnFrom, until: end });
+  const history = await levelHistory(connection, city, levels, {
+    from: learnFrom,
+    until: end,
+    weather: "issued-or-observed",
+  });
   const test = thinned(levels.knownAt, testFrom, end, testOrigins);
   const read = seconds();
   const { model, rows: trainingRows } = await fitStockOuts(history, asked, {
@@ -136,7 +140,7 @@ export async function trainStockOutCandidate(
         gain: gainOf(trained, persistence),
         alarms: model.thresholds,
         persistence: rates,
-        weather: history.weather ? "issued" : "none",
+        weather: history.weather?.basisOf(test) ?? "none",
         notes,
       },
       test: { from: test[0]!, to: test.at(-1)!, origins: test.length },

@@ -11,7 +11,7 @@ import {
 import type { Connection, Lake } from "../../../src/lake/index.ts";
 import { dayMs, randomOf } from "../../lake/support.ts";
 import { featuresByDefinition, weatherByDefinition } from "./oracle.ts";
-import { enlargedAt, openTown, places, town, townEnd, townReadings } from "./town.ts";
+import { enlargedAt, openTown, places, town, townEnd, townReadings, townWeather } from "./town.ts";
 
 const readings = townReadings(11);
 const targets: readonly LevelTarget[] = [
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => lake.close());
 
-const asked = { from: townEnd - 12 * dayMs, until: townEnd };
+const asked = { from: townEnd - 12 * dayMs, until: townEnd, weather: "issued" } as const;
 const historyOf = async (connection: Connection, range = {}) =>
   levelHistory(connection, town, await readLevels(connection, range), asked);
 
@@ -111,7 +111,7 @@ describe("features of levels", () => {
     const recent = await lake.read(async (connection) => {
       const range = { from: origins[0]! - featureMemoryMs, knownBy: origins[0]! };
       const kept = (target: LevelTarget, asOf: number): FallProfiles => history.profiles(target, asOf);
-      const only = { from: origins[0]!, until: origins[0]! };
+      const only = { from: origins[0]!, until: origins[0]!, weather: "issued" } as const;
       return levelHistory(connection, town, await readLevels(connection, range), only, kept);
     });
     expect(recent.levels.at.length).toBeLessThan(0.85 * history.levels.at.length);
@@ -165,13 +165,50 @@ describe("features of levels", () => {
     expect(unknown).toBeLessThan(first.length);
   });
 
+  test("learn from what was observed later, and say so, where no forecast of the weather was kept", async () => {
+    const origins = Float64Array.from(new Set(randomOrigins(120, 9)));
+    const hour = 3_600_000;
+    const [lived, learned] = await lake.read(async (connection) => {
+      const levels = await readLevels(connection);
+      await connection.run("BEGIN TRANSACTION");
+      try {
+        await connection.run("DELETE FROM weather WHERE issued_at IS NOT NULL");
+        return [
+          await levelHistory(connection, town, levels, asked),
+          await levelHistory(connection, town, levels, { ...asked, weather: "issued-or-observed" }),
+        ];
+      } finally {
+        await connection.run("ROLLBACK");
+      }
+    });
+    const temperatures = (of: LevelHistory) =>
+      tableOf(of, targets[0]!, origins)
+        .filter(({ station }) => station === places[0]!.station)
+        .map(({ values }) => values[of.columns.indexOf("temperature")]!);
+    const observed = new Map(
+      townWeather
+        .filter(({ issuedAt, knownAt }) => issuedAt === null && knownAt <= asked.until)
+        .map((row) => [row.validAt, row.temperature!]),
+    );
+    // An hour is observed after its end.
+    expect(temperatures(lived!).every(Number.isNaN)).toBe(true);
+    for (const [i, value] of temperatures(learned!).entries()) {
+      const expected = observed.get(Math.floor(origins[i]! / hour) * hour);
+      if (expected === undefined) expect(value).toBeNaN();
+      else expect(value).toBeCloseTo(expected, 4);
+    }
+    expect(lived!.weather!.basisOf(origins)).toBe("none");
+    expect(learned!.weather!.basisOf(origins)).toBe("observed");
+    expect(history.weather!.basisOf(origins)).toBe("issued");
+  });
+
   test("are without the weather where a city has none, or it is not wanted", async () => {
     const sky = ["temperature", "wind", "rain", "rain_before", "rain_ahead"];
     const [without, unwanted] = await lake.read(async (connection) => {
       const levels = await readLevels(connection);
       return [
         await levelHistory(connection, { ...town, sources: {} }, levels, asked),
-        await levelHistory(connection, town, levels, { ...asked, weather: false }),
+        await levelHistory(connection, town, levels, { ...asked, weather: "none" }),
       ];
     });
     expect(history.columns.slice(-5)).toEqual(sky);

@@ -41,7 +41,7 @@ test("a window that grows by what becomes known gives the features of the whole 
       await window.extend(connection, origin);
       const { levels } = window;
       await expectSame(connection, levels, origin);
-      const only = { from: origin, until: origin };
+      const only = { from: origin, until: origin, weather: "issued" } as const;
       const whole = await levelHistory(
         connection,
         town,
