@@ -3,7 +3,7 @@ import { capacityAt, type Levels, rowAt } from "./levels.ts";
 import type { RowOutcome } from "./outcomes.ts";
 import type { Side } from "./side.ts";
 import { type LocalPlace, nextSlot } from "./slots.ts";
-import { hourMs, type LevelWeather, weatherHours } from "./weather.ts";
+import { hourMs, type LevelWeather, rainHours } from "./weather.ts";
 
 const minuteMs = 60_000;
 const dayMs = 24 * hourMs;
@@ -286,30 +286,29 @@ const neighbourhood: Block = {
   },
 };
 
-/** The weather around the origin as known at it: of its hour, and the rain of the hours before and after. */
-const sky: Block = {
-  names: ["temperature", "wind", "rain", "rain_before", "rain_ahead"],
+/** Rain of the origin's hour and of the hours before and after, as known at it. */
+const rain: Block = {
+  names: ["rain", "rain_before", "rain_ahead"],
   fill: ({ weather, origin }, c) => {
     const here = Math.floor(origin / hourMs) * hourMs;
-    const rain = (from: number, to: number) => {
+    const mean = (from: number, to: number) => {
       let [sum, n] = [0, 0];
       for (let k = from; k <= to; k++) {
-        const value = weather!.at("rain", here + k * hourMs, origin);
+        const value = weather!.rain(here + k * hourMs, origin);
         if (Number.isNaN(value)) continue;
         sum += value;
         n++;
       }
       return sum / n;
     };
-    for (const name of ["temperature", "wind", "rain"] as const)
-      c[name]!.fill(weather!.at(name, here, origin));
-    c["rain_before"]!.fill(rain(-weatherHours.before, -1));
-    c["rain_ahead"]!.fill(rain(1, weatherHours.after));
+    c["rain"]!.fill(mean(0, 0));
+    c["rain_before"]!.fill(mean(-rainHours.before, -1));
+    c["rain_ahead"]!.fill(mean(1, rainHours.after));
   },
 };
 
 const blocks: readonly Block[] = [inventory, recent, before, calendar, profile, neighbourhood];
-const blocksOf = (withWeather: boolean) => (withWeather ? [...blocks, sky] : blocks);
+const blocksOf = (withWeather: boolean) => (withWeather ? [...blocks, rain] : blocks);
 
 /** The columns of every row, in order. Windows of the profiles: short, main and long, see `profileDays`. */
 export const levelColumnsOf = (withWeather: boolean): readonly string[] =>

@@ -5,15 +5,11 @@ import { rowAt } from "./levels.ts";
 
 export const hourMs = 3_600_000;
 
-/** What of the weather moves people onto bicycles and off them: degrees C, m/s, mm in the hour. */
-const levelWeather = ["temperature", "wind", "rain"] as const;
-type LevelWeatherName = (typeof levelWeather)[number];
+/** Hours before and after an origin's whose rain features look at. */
+export const rainHours = { before: 3, after: 2 } as const;
 
-/** A forecast older than this is none; the hours that features look at lie within three of their origin. */
+/** A forecast that reaches further than this is none. */
 const longestLeadMs = 72 * hourMs;
-
-/** Hours before and after an origin that features look at. */
-export const weatherHours = { before: 3, after: 2 } as const;
 
 /** Whether a source of the city tells its weather. */
 export const hasWeather = ({ sources }: Pick<City, "sources">): boolean =>
@@ -23,56 +19,46 @@ export const hasWeather = ({ sources }: Pick<City, "sources">): boolean =>
 export type LevelWeatherMode = Extract<WeatherMode, "issued" | "issued-or-observed" | "none">;
 
 /**
- * The weather of each hour as it was known at an instant: what was observed, and where that was not known yet, what
- * the newest forecast said. With `issued-or-observed`, for training on history of which no forecast was kept, an hour
- * of which nothing was known is as it was later observed.
+ * The rain of each hour as it was known at an instant: what was observed, and where that was not known yet, what the
+ * newest forecast said. With `issued-or-observed`, for training on history of which no forecast was kept, an hour of
+ * which nothing was known is as it was later observed.
+ *
+ * Rain alone, of all weather: over weeks of training temperature and wind tell the season, and cost more than they
+ * gain in the next.
  */
 export class LevelWeather {
   /** Rows by hour, and within an hour forecasts by their issue, then what was observed. */
   readonly #validAt: Float64Array;
   readonly #issuedAt: Float64Array;
   readonly #knownAt: Float64Array;
-  readonly #values: Readonly<Record<string, Float64Array>>;
+  readonly #rain: Float64Array;
   readonly #mode: LevelWeatherMode;
 
   constructor(rows: Readonly<Record<string, Float64Array>>, mode: LevelWeatherMode) {
     this.#validAt = rows["valid_at"]!;
     this.#issuedAt = rows["issued_at"]!;
     this.#knownAt = rows["known_at"]!;
-    this.#values = rows;
+    this.#rain = rows["rain"]!;
     this.#mode = mode;
   }
 
-  /** Of the hour that begins at `hour` (ms UTC); NaN where nothing is known of it. */
-  at(name: LevelWeatherName, hour: number, knownBy: number): number {
-    const known = this.#rowOf(name, hour, knownBy);
-    if (known >= 0) return this.#values[name]![known]!;
-    return this.#standIn(name, hour);
+  /** Of the hour that begins at `hour` (ms UTC), mm; NaN where nothing is known of it. */
+  rain(hour: number, knownBy: number): number {
+    const row = this.#knownRow(hour, knownBy);
+    return row >= 0 ? this.#rain[row]! : this.#standIn(hour);
   }
 
-  /** What the weather of some origins is: as forecast or known then, as later observed on some of them, or none. */
+  /** What the rain around some origins is: as known or forecast then, as later observed around some of them, or none. */
   basisOf(origins: Float64Array): "issued" | "observed" | "none" {
     let basis: "issued" | "none" = "none";
     for (const origin of origins) {
-      const hour = Math.floor(origin / hourMs) * hourMs;
-      if (this.#rowOf("temperature", hour, origin) >= 0) basis = "issued";
-      else if (!Number.isNaN(this.#standIn("temperature", hour))) return "observed";
+      for (let k = 0; k <= rainHours.after; k++) {
+        const hour = (Math.floor(origin / hourMs) + k) * hourMs;
+        if (this.#knownRow(hour, origin) >= 0) basis = "issued";
+        else if (!Number.isNaN(this.#standIn(hour))) return "observed";
+      }
     }
     return basis;
-  }
-
-  #rowOf(name: LevelWeatherName, hour: number, knownBy: number): number {
-    const values = this.#values[name]!;
-    for (let i = rowAt(this.#validAt, hour); i >= 0 && this.#validAt[i] === hour; i--)
-      if (this.#knownAt[i]! <= knownBy && !Number.isNaN(values[i]!)) return i;
-    return -1;
-  }
-
-  /** As later observed: observations come last within an hour. */
-  #standIn(name: LevelWeatherName, hour: number): number {
-    const last = rowAt(this.#validAt, hour);
-    const isObserved = last >= 0 && this.#validAt[last] === hour && Number.isNaN(this.#issuedAt[last]!);
-    return isObserved && this.#mode === "issued-or-observed" ? this.#values[name]![last]! : Number.NaN;
   }
 
   /** When the newest forecast known at an instant was issued, ms UTC; null without one. */
@@ -82,6 +68,19 @@ export class LevelWeather {
       if (this.#knownAt[i]! <= knownBy && this.#issuedAt[i]! > newest) newest = this.#issuedAt[i]!;
     return Number.isFinite(newest) ? newest : null;
   }
+
+  #knownRow(hour: number, knownBy: number): number {
+    for (let i = rowAt(this.#validAt, hour); i >= 0 && this.#validAt[i] === hour; i--)
+      if (this.#knownAt[i]! <= knownBy && !Number.isNaN(this.#rain[i]!)) return i;
+    return -1;
+  }
+
+  /** As later observed: observations come last within an hour. */
+  #standIn(hour: number): number {
+    const last = rowAt(this.#validAt, hour);
+    const isObserved = last >= 0 && this.#validAt[last] === hour && Number.isNaN(this.#issuedAt[last]!);
+    return isObserved && this.#mode === "issued-or-observed" ? this.#rain[last]! : Number.NaN;
+  }
 }
 
 /** The weather that features of origins in [from, until] look at, ms UTC. */
@@ -90,10 +89,10 @@ export async function readLevelWeather(
   { from, until }: { readonly from: number; readonly until: number },
   mode: LevelWeatherMode,
 ): Promise<LevelWeather> {
-  const [first, last] = [from - (weatherHours.before + 1) * hourMs, until + weatherHours.after * hourMs];
+  const [first, last] = [from - (rainHours.before + 1) * hourMs, until + rainHours.after * hourMs];
   return new LevelWeather(
     await connection.numbers(`
-      SELECT valid_at, issued_at, known_at, ${levelWeather.map((name) => `"${name}"`).join(", ")} FROM weather
+      SELECT valid_at, issued_at, known_at, rain FROM weather
       WHERE valid_at BETWEEN ${Math.floor(first)} AND ${Math.ceil(last)} AND known_at <= ${Math.floor(until)}
         AND (issued_at IS NULL OR valid_at - issued_at <= ${longestLeadMs})
       ORDER BY valid_at, issued_at NULLS LAST, known_at`),

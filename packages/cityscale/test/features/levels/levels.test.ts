@@ -181,20 +181,20 @@ describe("features of levels", () => {
         await connection.run("ROLLBACK");
       }
     });
-    const temperatures = (of: LevelHistory) =>
+    const rainOf = (of: LevelHistory) =>
       tableOf(of, targets[0]!, origins)
         .filter(({ station }) => station === places[0]!.station)
-        .map(({ values }) => values[of.columns.indexOf("temperature")]!);
+        .map(({ values }) => values[of.columns.indexOf("rain")]!);
     const observed = new Map(
       townWeather
         .filter(({ issuedAt, knownAt }) => issuedAt === null && knownAt <= asked.until)
-        .map((row) => [row.validAt, row.temperature!]),
+        .map((row) => [row.validAt, row.rain]),
     );
     // An hour is observed after its end.
-    expect(temperatures(lived!).every(Number.isNaN)).toBe(true);
-    for (const [i, value] of temperatures(learned!).entries()) {
+    expect(rainOf(lived!).every(Number.isNaN)).toBe(true);
+    for (const [i, value] of rainOf(learned!).entries()) {
       const expected = observed.get(Math.floor(origins[i]! / hour) * hour);
-      if (expected === undefined) expect(value).toBeNaN();
+      if (expected == null) expect(value).toBeNaN();
       else expect(value).toBeCloseTo(expected, 4);
     }
     expect(lived!.weather!.basisOf(origins)).toBe("none");
@@ -203,7 +203,7 @@ describe("features of levels", () => {
   });
 
   test("are without the weather where a city has none, or it is not wanted", async () => {
-    const sky = ["temperature", "wind", "rain", "rain_before", "rain_ahead"];
+    const rain = ["rain", "rain_before", "rain_ahead"];
     const [without, unwanted] = await lake.read(async (connection) => {
       const levels = await readLevels(connection);
       return [
@@ -211,12 +211,12 @@ describe("features of levels", () => {
         await levelHistory(connection, town, levels, { ...asked, weather: "none" }),
       ];
     });
-    expect(history.columns.slice(-5)).toEqual(sky);
-    expect(without!.columns).toEqual(history.columns.slice(0, -5));
+    expect(history.columns.slice(-3)).toEqual(rain);
+    expect(without!.columns).toEqual(history.columns.slice(0, -3));
     expect(unwanted!.columns).toEqual(without!.columns);
     const origins = randomOrigins(2, 4);
     expect(without!.features(targets[0]!, origins).columns).toEqual(
-      history.features(targets[0]!, origins).columns.slice(0, -5),
+      history.features(targets[0]!, origins).columns.slice(0, -3),
     );
   });
 

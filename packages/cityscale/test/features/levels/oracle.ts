@@ -305,22 +305,20 @@ export function featuresByDefinition(
 /** The columns of weather at an origin, from their definition written out. */
 export function weatherByDefinition(origin: number): Record<string, number> {
   /** What was observed of the hour so many after the origin's, else what the newest forecast said that reaches it. */
-  const sky = (name: "temperature" | "wind" | "rain", after: number): number => {
+  const rain = (after: number): number => {
     const at = Math.floor(origin / hour) * hour + after * hour;
     const told = townWeather.filter(
-      (row) => row.validAt === at && row.knownAt <= origin && row[name] !== null,
+      (row) => row.validAt === at && row.knownAt <= origin && row.rain !== null,
     );
     const observed = told.find(({ issuedAt }) => issuedAt === null);
     const forecasts = told
       .filter(({ issuedAt }) => issuedAt !== null && at - issuedAt <= 72 * hour)
       .sort((a, b) => b.issuedAt! - a.issuedAt!);
-    return (observed ?? forecasts[0])?.[name] ?? nan;
+    return (observed ?? forecasts[0])?.rain ?? nan;
   };
   return {
-    temperature: sky("temperature", 0),
-    wind: sky("wind", 0),
-    rain: sky("rain", 0),
-    rain_before: mean([-3, -2, -1].map((after) => sky("rain", after))),
-    rain_ahead: mean([1, 2].map((after) => sky("rain", after))),
+    rain: rain(0),
+    rain_before: mean([-3, -2, -1].map(rain)),
+    rain_ahead: mean([1, 2].map(rain)),
   };
 }

@@ -120,38 +120,34 @@ export const bikeCity = (): City =>
     },
   });
 
-/** Weather of one hour: forecast where `issuedAt` is given, else observed; null = not given. */
-export interface Sky {
+/** Rain of one hour: forecast where `issuedAt` is given, else observed; null = not given. */
+export interface Rain {
   readonly validAt: number;
   readonly issuedAt: number | null;
   readonly knownAt: number;
-  readonly temperature: number | null;
-  readonly wind: number | null;
   readonly rain: number | null;
 }
 
 /**
  * The town's weather: forecasts every six hours, known half an hour later, and none for four days; observations known
- * up to three hours later, but of some hours none at all, and of some without rain.
+ * up to three hours later, but of some hours none at all, and of some without a number.
  */
-export const townWeather: readonly Sky[] = skies(5);
+export const townWeather: readonly Rain[] = rains(5);
 
-function skies(seed: number): Sky[] {
+function rains(seed: number): Rain[] {
   const random = randomOf(seed);
   const hour = 3_600_000;
-  const sky = (validAt: number, issuedAt: number | null, knownAt: number): Sky => ({
+  const hourly = (validAt: number, issuedAt: number | null, knownAt: number): Rain => ({
     ...{ validAt, issuedAt, knownAt },
-    temperature: 12 + 8 * random(),
-    wind: 6 * random(),
     rain: random() < 0.1 ? null : Math.max(0, 4 * random() - 2),
   });
-  const rows: Sky[] = [];
+  const rows: Rain[] = [];
   for (let issue = start; issue < townEnd; issue += 6 * hour) {
     if (issue >= start + 10 * dayMs && issue < start + 14 * dayMs) continue;
-    for (let lead = 0; lead < 96; lead++) rows.push(sky(issue + lead * hour, issue, issue + hour / 2));
+    for (let lead = 0; lead < 96; lead++) rows.push(hourly(issue + lead * hour, issue, issue + hour / 2));
   }
   for (let at = start; at < townEnd; at += hour)
-    if (random() > 0.1) rows.push(sky(at, null, at + hour + Math.round(2 * hour * random())));
+    if (random() > 0.1) rows.push(hourly(at, null, at + hour + Math.round(2 * hour * random())));
   return rows;
 }
 
@@ -172,14 +168,13 @@ export async function openTown(readings: readonly Reading[]) {
       JSON.stringify({ capacity: enlargedTo }),
     ]);
     await connection.run(`INSERT INTO holidays VALUES (${holiday}, 'Town Day', 'public', 0)`);
-    const of = (name: keyof Sky) => Float64Array.from(townWeather, (row) => row[name] ?? Number.NaN);
-    const names = ["validAt", "issuedAt", "knownAt", "temperature", "wind", "rain"] as const;
-    await connection.run(`CREATE TEMP TABLE skies (${names.map((name) => `"${name}" DOUBLE`).join(", ")})`);
-    await connection.append("skies", names.map(of));
+    const of = (name: keyof Rain) => Float64Array.from(townWeather, (row) => row[name] ?? Number.NaN);
+    const names = ["validAt", "issuedAt", "knownAt", "rain"] as const;
+    await connection.run(`CREATE TEMP TABLE rains (${names.map((name) => `"${name}" DOUBLE`).join(", ")})`);
+    await connection.append("rains", names.map(of));
     await connection.run(`
-      INSERT INTO weather (valid_at, issued_at, known_at, temperature, wind, rain)
-      SELECT "validAt", CASE WHEN isfinite("issuedAt") THEN "issuedAt" END, "knownAt", temperature, wind,
-        CASE WHEN isfinite(rain) THEN rain END FROM skies`);
+      INSERT INTO weather (valid_at, issued_at, known_at, rain)
+      SELECT "validAt", CASE WHEN isfinite("issuedAt") THEN "issuedAt" END, "knownAt", CASE WHEN isfinite(rain) THEN rain END FROM rains`);
     await insertReadings(connection, readings);
   });
   return lake;
