@@ -173,11 +173,12 @@ function showJobs(app: App, progress: Progress, onStage: (stage: StageTime) => v
 
 function failureText(job: Job): string {
   const name = stageNames[job.kind] ?? job.kind;
-  const { city } = job.payload as { city: string };
+  const { city, target } = job.payload as { city: string; target?: string };
+  const of = target === undefined ? city : `${city}/${target}`;
   const error = job.error ? `${job.error.message} (${job.error.code})` : (job.message ?? job.state);
   if (job.state === "queued")
-    return `${name} of ${city} is tried again at ${instant(job.runAt)}; until then what is there is served: ${error}`;
-  return `error: ${name} of ${city} failed: ${error}`;
+    return `${name} of ${of} is tried again at ${instant(job.runAt)}; until then what is there is served: ${error}`;
+  return `error: ${name} of ${of} failed: ${error}`;
 }
 
 /** The configuration with a free port where the default one is taken and the user did not insist on it. */

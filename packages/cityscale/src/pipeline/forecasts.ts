@@ -123,6 +123,6 @@ async function judge(parts: CityParts, target: Target): Promise<void> {
     await partitions.touch(city.id, "outcomes", from, to);
   }
   for (const { kind, entity, reason } of report.found) {
-    log.warn({ city: city.id, target: target.name, entity, kind, reason }, "a day out of the ordinary");
+    log.warn({ target: target.name, entity, kind, reason }, "a day out of the ordinary");
   }
 }

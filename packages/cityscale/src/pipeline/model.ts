@@ -119,10 +119,7 @@ export async function train(
     // Without enough history there is nothing to train, but a naive forecast is better than none.
     if (error instanceof CityScaleError && error.code === "DATA_MISSING")
       await ensureNaive(parts, target, null);
-    parts.log.error(
-      { city: city.id, target: target.name, run: run.id, error: messageOf(error) },
-      "training failed",
-    );
+    parts.log.error({ target: target.name, run: run.id, error: messageOf(error) }, "training failed");
     throw error;
   }
 }

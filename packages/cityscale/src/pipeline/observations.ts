@@ -64,10 +64,7 @@ export async function ingest(
         if (progress.signal.aborted || isAbort(error)) throw error;
         const message = messageOf(error);
         await lake.endPoll(name, message);
-        parts.log.warn(
-          { city: city.id, source: name, error: message },
-          "a source could not be read; the rest goes on",
-        );
+        parts.log.warn({ source: name, error: message }, "a source could not be read; the rest goes on");
         if (counted.has(name)) failure ??= error;
         return { ...report, error: message };
       }

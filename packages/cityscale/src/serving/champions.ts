@@ -56,7 +56,7 @@ export function loadChampions<Model>(
           };
         } catch (error) {
           log.error(
-            { city, target, version: champion, error: messageOf(error) },
+            { target, version: champion, error: messageOf(error) },
             "the champion cannot be used; the naive forecast stands in",
           );
           loaded = { ...loaded, version: zero, fallback: messageOf(error) };

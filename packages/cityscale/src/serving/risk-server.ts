@@ -210,7 +210,7 @@ export class RiskServer {
     if (options.current) await this.#keep(originAt, issuedAt, batches, outlooks);
     this.#log.info(
       {
-        ...{ city: this.#city.id, origin: new Date(originAt).toISOString(), targets: rows.length, stored },
+        ...{ origin: new Date(originAt).toISOString(), targets: rows.length, stored },
         rows: batches.reduce((sum, batch) => sum + batch.rows, 0),
         ms: Math.round(performance.now() - began),
       },

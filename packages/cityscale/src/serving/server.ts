@@ -203,7 +203,6 @@ export class ForecastServer {
     }
     this.#log.info(
       {
-        city: this.#city.id,
         target: target.name,
         origin: new Date(originAt).toISOString(),
         version: batch.version,

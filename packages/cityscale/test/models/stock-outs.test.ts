@@ -4,7 +4,8 @@ import { parseDuration } from "../../src/domain/index.ts";
 import { LevelHistory, type LevelTarget, publicHolidays, readLevels } from "../../src/features/index.ts";
 import type { Lake } from "../../src/lake/index.ts";
 import { fitStockOuts, matrixOf, sampleRows } from "../../src/models/index.ts";
-import { openTown, timeZone, townEnd, townReadings } from "../features/levels/town.ts";
+import { trainStockOutCandidate } from "../../src/models/stock-outs/index.ts";
+import { bikeCity, openTown, timeZone, townEnd, townReadings } from "../features/levels/town.ts";
 import { dayMs } from "../lake/support.ts";
 
 const target: LevelTarget = { measure: "bikes", horizonMs: parseDuration("30m"), below: 3 };
@@ -153,5 +154,29 @@ describe("a model of stock-outs", () => {
     ).rejects.toMatchObject({
       code: "DATA_MISSING",
     });
+  });
+});
+
+describe("the first model of a bike share", () => {
+  const city = bikeCity();
+  const trainedOn = async (days: number) => {
+    const young = await openTown(readings.filter(({ knownAt }) => knownAt >= townEnd - days * dayMs));
+    const asked = { city, target: city.targets["bikes-out-30"]!, lagMs: 0, knownAt: townEnd, threads: 1 };
+    try {
+      return await young.read((connection) => trainStockOutCandidate(connection, asked));
+    } finally {
+      await young.close();
+    }
+  };
+
+  test("is judged on the newest third of what there is, and learns from the rest", async () => {
+    const { candidate } = await trainedOn(9);
+    expect((townEnd - candidate.test.from) / dayMs).toBeGreaterThan(2.8);
+    expect((townEnd - candidate.test.from) / dayMs).toBeLessThan(3.1);
+    expect(candidate.trainingRows).toBeGreaterThan(500);
+  });
+
+  test("waits for three days of snapshots, and says so", async () => {
+    await expect(trainedOn(2)).rejects.toThrow(/go back to 2023-03-1\d.* only; a first model .* wants 3d/);
   });
 });

@@ -1,6 +1,6 @@
 import { BinaryForecaster } from "@cityscale/forecast";
 import { CityScaleError } from "../../core/index.ts";
-import { parseDuration } from "../../domain/index.ts";
+import { formatDuration, formatLocal, parseDuration } from "../../domain/index.ts";
 import {
   hasWeather,
   type LevelHistory,
@@ -50,6 +50,9 @@ const dayMs = 86_400_000;
 /** Rows are learned from over so long a time before the test window. */
 const learnMs = 60 * dayMs;
 
+/** Without so much there is no day to judge on beside two to learn from. */
+const leastHistoryMs = 3 * dayMs;
+
 /** Origins of the test window that are forecast, and those that persistence is fitted on. */
 const testOrigins = 1000;
 const persistenceOrigins = 1000;
@@ -81,8 +84,15 @@ export async function trainStockOutCandidate(
   const end = levels.knownAt.at(-1);
   if (end === undefined)
     throw new CityScaleError("DATA_MISSING", `there are no snapshots for ${target.name} yet`);
-  const testFrom = end - testMs;
-  const learnFrom = Math.max(levels.knownAt[0]!, testFrom - learnMs);
+  const first = levels.knownAt[0]!;
+  if (end - first < leastHistoryMs)
+    throw new CityScaleError(
+      "DATA_MISSING",
+      `snapshots of ${city.id} go back to ${formatLocal(city.timeZone, first)} only; a first model of ${target.name} wants ${formatDuration(leastHistoryMs)} of them`,
+    );
+  // A city that has only begun is judged on the newest third of what there is.
+  const testFrom = end - Math.min(testMs, (end - first) / 3);
+  const learnFrom = Math.max(first, testFrom - learnMs);
   const history = await levelHistory(connection, city, levels, {
     from: learnFrom,
     until: end,
