@@ -1,6 +1,7 @@
 import {
   binaryTargets,
   dateOfDay,
+  formatLocal,
   localDay,
   parseDuration,
   quantityTargets,
@@ -13,6 +14,9 @@ import { riskForecastDays, settledDays } from "./outcome-days.ts";
 import type { CityParts, Progress } from "./parts.ts";
 
 const dayMs = 86_400_000;
+
+/** A clock that is further ahead of the newest data is not believed: nothing is removed by it that is young. */
+const mostAheadMs = 7 * dayMs;
 
 /** What of one kind of data is older than it is kept. Instants in ms UTC. */
 export interface Expired {
@@ -83,24 +87,28 @@ export async function retain(
 
 async function rulesOf(parts: CityParts, busy: string | null): Promise<Rule[]> {
   const { city } = parts;
+  const present = await presentOf(parts);
   const risks = await riskDays(parts);
   const quantities = await Promise.all(
     quantityTargets(city).map(async (target) => ({ target, days: await quantityDays(parts, target) })),
   );
-  const forecasts = quantities.map(({ target, days }) => ({ target, ...dayCut(parts, "forecasts", days) }));
-  const risk = risks === null ? null : dayCut(parts, "risks", risks);
+  const forecasts = quantities.map(({ target, days }) => ({
+    target,
+    ...dayCut(parts, present, "forecasts", days),
+  }));
+  const risk = risks === null ? null : dayCut(parts, present, "risks", risks);
   const merged =
     "seq <= (SELECT max(m.seq) FROM merged m WHERE m.source = raw_observations.source AND m.measure = raw_observations.measure)";
   return [
-    await aged(parts, "raw", timeCut(parts, "raw"), [
+    await aged(parts, "raw", timeCut(parts, present, "raw"), [
       { table: "raw_observations", column: "arrived_at", where: merged, slice: dayMs },
       { table: "raw_log", column: "arrived_at", where: "true", slice: dayMs },
     ]),
-    await aged(parts, "quarantine", timeCut(parts, "quarantine"), [
+    await aged(parts, "quarantine", timeCut(parts, present, "quarantine"), [
       { table: "quarantine", column: "arrived_at", where: "true", slice: dayMs },
     ]),
     // The newest snapshot at an origin may be a day old.
-    await aged(parts, "snapshots", timeCut(parts, "snapshots", risks, dayMs), [
+    await aged(parts, "snapshots", timeCut(parts, present, "snapshots", risks, dayMs), [
       { table: "snapshots", column: '"at"', where: "true", slice: dayMs },
     ]),
     ...(await Promise.all(
@@ -119,11 +127,32 @@ async function rulesOf(parts: CityParts, busy: string | null): Promise<Rule[]> {
         ]),
     await batchRule(
       parts,
+      present,
       forecasts.map(({ target, before }) => ({ target: target.name, before })),
       risk?.before ?? null,
     ),
-    await datasetRule(parts, busy),
+    await datasetRule(parts, present, busy),
   ];
+}
+
+/** The instant that ages are counted to. */
+interface Present {
+  readonly at: number;
+  /** Why it is not the clock's; null where it is. */
+  readonly holds: string | null;
+}
+
+async function presentOf({ city, lake, clock }: CityParts): Promise<Present> {
+  const { t, at } = (await lake.read((connection) =>
+    connection.first<{ t: number | null; at: number | null }>(
+      `SELECT (SELECT max(t) FROM observations) AS t, (SELECT max("at") FROM snapshots) AS "at"`,
+    ),
+  ))!;
+  const newest = Math.max(t === null ? 0 : city.grid.startOf(t), at ?? 0);
+  const now = clock.now();
+  if (newest === 0 || now <= newest + mostAheadMs) return { at: now, holds: null };
+  const holds = `the newest data are of ${formatLocal(city.timeZone, newest)}: ages are counted to a week after that`;
+  return { at: newest + mostAheadMs, holds };
 }
 
 interface Cut {
@@ -143,23 +172,30 @@ const keepMs = ({ city }: CityParts, kind: RetentionKind): number | null => {
 };
 
 /** What is older than it is kept, but nothing that an outcome still needs (`marginMs` before the day's start). */
-function timeCut(parts: CityParts, kind: RetentionKind, days: Days | null = null, marginMs = 0): Cut {
+function timeCut(
+  parts: CityParts,
+  present: Present,
+  kind: RetentionKind,
+  days: Days | null = null,
+  marginMs = 0,
+): Cut {
   const keep = keepMs(parts, kind);
   if (keep === null) return { before: null, holds: null };
-  const before = Math.floor(parts.clock.now() - keep);
-  if (days?.unsettled == null) return { before, holds: null };
+  const { holds } = present;
+  const before = Math.floor(present.at - keep);
+  if (days?.unsettled == null) return { before, holds };
   const needed = startOfLocalDay(parts.city.timeZone, days.unsettled) - marginMs;
-  return needed < before ? { before: needed, holds: notSettled(days.unsettled) } : { before, holds: null };
+  return needed < before ? { before: needed, holds: notSettled(days.unsettled) } : { before, holds };
 }
 
 /** Whole local days whose end is older than it is kept: up to the first that is not settled, never the newest. */
-function dayCut(parts: CityParts, kind: RetentionKind, { unsettled, newest }: Days): Cut {
+function dayCut(parts: CityParts, present: Present, kind: RetentionKind, { unsettled, newest }: Days): Cut {
   const keep = keepMs(parts, kind);
   if (keep === null || newest === null) return { before: null, holds: null };
   const { timeZone } = parts.city;
-  const old = localDay(timeZone, parts.clock.now() - keep);
+  const old = localDay(timeZone, present.at - keep);
   const day = Math.min(old, unsettled ?? old, newest);
-  const holds = unsettled !== null && unsettled < old ? notSettled(unsettled) : null;
+  const holds = unsettled !== null && unsettled < old ? notSettled(unsettled) : present.holds;
   return { before: startOfLocalDay(timeZone, day), holds };
 }
 
@@ -226,10 +262,11 @@ async function aged(
 /** Heartbeats all of whose forecasts are gone, or go now; the newest of each target stays. */
 async function batchRule(
   parts: CityParts,
+  present: Present,
   forecasts: readonly { readonly target: string; readonly before: number | null }[],
   risksBefore: number | null,
 ): Promise<Rule> {
-  const cut = timeCut(parts, "batches");
+  const cut = timeCut(parts, present, "batches");
   const staying = forecasts.map(({ target, before }) => {
     const from = before === null ? "" : ` AND t >= ${parts.city.grid.stepAt(before)}`;
     return `SELECT batch FROM forecasts WHERE target = ${literal(target)} AND origin_at < ${cut.before}${from}`;
@@ -246,13 +283,13 @@ async function batchRule(
 }
 
 /** Dataset versions that nothing refers to, so long after they were cut or last trained on. */
-async function datasetRule(parts: CityParts, busy: string | null): Promise<Rule> {
-  const { city, registry, datasets, clock } = parts;
+async function datasetRule(parts: CityParts, present: Present, busy: string | null): Promise<Rule> {
+  const { city, registry, datasets } = parts;
   const keep = keepMs(parts, "datasets");
   const told = { kind: "datasets", target: null, keep: city.retention.datasets } as const;
   if (keep === null || busy !== null)
     return { ...told, before: null, rows: 0, holds: busy, remove: async () => 0 };
-  const before = Math.floor(clock.now() - keep);
+  const before = Math.floor(present.at - keep);
   const referred = await referredVersions(parts);
   const runs = await registry.runs.list({ city: city.id, limit: 100_000 });
   const usedAt = new Map<string, number>();
@@ -266,7 +303,7 @@ async function datasetRule(parts: CityParts, busy: string | null): Promise<Rule>
       !referred.has(id) && knownAt !== null && Math.max(knownAt, usedAt.get(id) ?? knownAt) < before,
   );
   return {
-    ...{ ...told, before, rows: going.length, holds: null },
+    ...{ ...told, before, rows: going.length, holds: present.holds },
     remove: async ({ signal }) => {
       // A version may have been promoted while rows were removed.
       const needed = await referredVersions(parts);

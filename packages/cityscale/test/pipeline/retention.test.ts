@@ -148,6 +148,23 @@ describe("retention of forecasts", () => {
     expect(await rowsOf(kept, "bikes", "batches")).toBe(2);
   });
 
+  test("a clock that is years ahead takes nothing that is young", async () => {
+    await using kept = await openKept();
+    const { lake, parts } = kept.app.city("bikes");
+    await addSnapshots(lake, 430);
+    await addRisks(kept, 60);
+    const version = await exportVersion(lake, parts.datasets, now);
+    kept.clock.advance(3650 * dayMs);
+    const report = await apply(kept, "bikes");
+    for (const kind of ["raw", "quarantine", "snapshots", "batches", "datasets"] as const)
+      expect(ofKind(report, kind).holds).toMatch(
+        /^the newest data are of 2026-.*: ages are counted to a week after that$/,
+      );
+    expect(await oldest(kept, "bikes", "snapshots", '"at"')).toBeLessThan(daysAgo(392));
+    expect(await rowsOf(kept, "bikes", "risk_forecasts")).toBe(4 * 23);
+    expect(readdirSync(parts.datasets)).toContain(version.id);
+  });
+
   test("of quantities goes by the day they are of; live scores made from them stay", async () => {
     await using kept = await openKept();
     await addForecasts(kept, 420);
@@ -238,6 +255,13 @@ describe("retention of raw rows", () => {
     expect(was).toMatchObject([{ value: 10 }, { value: 20 }]);
     await read(30, false);
     kept.clock.set(now);
+    // The city's data go on.
+    await lake.write((connection) =>
+      connection.run('INSERT INTO snapshots ("at", known_at, e) VALUES (?, ?, 1)', [
+        BigInt(daysAgo(1)),
+        BigInt(daysAgo(1)),
+      ]),
+    );
     const raw = await rowsOf(kept, "counters", "raw_observations");
     const report = await apply(kept, "counters");
     expect(ofKind(report, "raw").rows).toBe(raw - 2);
