@@ -2,10 +2,10 @@
  * The product's own forecasts beside what a user would otherwise take (mlforecast as its documentation sets it up,
  * AutoETS and MSTL of statsforecast, Prophet), on the same rows from the same data known at each origin.
  *
- *   npm run -s bench:forecast -- [--problems melbourne,paris,nyc] [--kind blend]
+ *   npm run -s bench:forecast -- [--problems melbourne,paris,nyc] [--kind trees]
  *                                [--rivals mlforecast,AutoETS,MSTL,Prophet]
  *
- * Needs CITYSCALE_DATA and Python; the rivals' virtual environment is made once, under .cityscale/bench-forecast
+ * Ours is of the kind that the target declares, or else a blend. Needs CITYSCALE_DATA and Python; the rivals' virtual environment is made once, under .cityscale/bench-forecast
  * (not in git), or taken from FORECAST_VENV. Ours forecasts hours without weather, as the rivals do (the recorded
  * weather is what was later observed); days with the weather as issued. Rivals that fit each series at each origin
  * would take hours: all are compared at origins 13 (Paris: 4) days apart, which meet every weekday.
@@ -63,7 +63,7 @@ const problems: Readonly<Record<string, Problem>> = {
 const { values: options } = parseArgs({
   options: {
     problems: { type: "string", default: Object.keys(problems).join(",") },
-    kind: { type: "string", default: "blend" },
+    kind: { type: "string" },
     rivals: { type: "string", default: "mlforecast,AutoETS,MSTL,Prophet" },
   },
 });
@@ -93,7 +93,12 @@ const exportSeries = (connection: Connection, measure: string, stepMs: number, f
       ) k JOIN steps s USING (t) WHERE s.fold = 0
     ) TO '${file}' (FORMAT PARQUET)`);
 
-async function solve(name: string, problem: Problem, kind: ModelKindName, python: string): Promise<Line[]> {
+async function solve(
+  name: string,
+  problem: Problem,
+  kind: ModelKindName | undefined,
+  python: string,
+): Promise<Line[]> {
   const { city, target, scratch } = await openRecorded(problem.city);
   const folder = join(work, name);
   rmSync(folder, { recursive: true, force: true });
@@ -108,7 +113,7 @@ async function solve(name: string, problem: Problem, kind: ModelKindName, python
       city,
       target,
       lagMs: 0,
-      kind,
+      ...(kind ? { kind } : {}),
       threads,
       onForecasts: (rows) => {
         judged = rows;
@@ -173,7 +178,8 @@ async function solve(name: string, problem: Problem, kind: ModelKindName, python
 }
 
 const kind = modelKinds.find((known) => known === options.kind);
-if (kind === undefined) throw new Error(`--kind ${options.kind}: write one of ${modelKinds.join(", ")}`);
+if (options.kind !== undefined && kind === undefined)
+  throw new Error(`--kind ${options.kind}: write one of ${modelKinds.join(", ")}`);
 const python = rivalPython();
 if (python === undefined) {
   console.log("there is no python3 here, so there is nothing to compare with");
