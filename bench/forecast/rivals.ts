@@ -5,10 +5,11 @@
  *   npm run -s bench:forecast -- [--problems melbourne,paris,nyc] [--kind trees]
  *                                [--rivals mlforecast,AutoETS,MSTL,Prophet]
  *
- * Ours is of the kind that the target declares, or else a blend. Needs CITYSCALE_DATA and Python; the rivals' virtual environment is made once, under .cityscale/bench-forecast
- * (not in git), or taken from FORECAST_VENV. Ours forecasts hours without weather, as the rivals do (the recorded
- * weather is what was later observed); days with the weather as issued. Rivals that fit each series at each origin
- * would take hours: all are compared at origins 13 (Paris: 4) days apart, which meet every weekday.
+ * Ours is of the kind that the target declares, or else a blend. Needs CITYSCALE_DATA and Python; the rivals' virtual
+ * environment is made once, under .cityscale/bench-forecast (not in git), or taken from FORECAST_VENV. Ours forecasts
+ * hours without weather, as the rivals do (the recorded weather is what was later observed); days with the weather as
+ * issued. Rivals that fit each series at each origin would take hours: all are compared at origins 13 (Paris: 4) days
+ * apart, which meet every weekday.
  * Exit code 1 where a rival's WAPE or RMSLE is not worse than ours.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
