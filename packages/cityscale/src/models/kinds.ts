@@ -48,10 +48,14 @@ export const quantileRows = 300_000;
 /** Penalty of ridge regressions on standardised columns, in rows. */
 const ridgeAlpha = 60;
 
-/** Weights that did best on windows before those that are reported. */
-const blends: Record<"days" | "near" | "far", Partial<Record<MemberKindName, number>>> = {
+/**
+ * Weights that did best on windows before those that are reported. Young: a history that has not seen every season
+ * twice, of which a network makes a line into those that it never saw.
+ */
+const blends: Record<"days" | "near" | "young" | "far", Partial<Record<MemberKindName, number>>> = {
   days: { ridge: 0.65, trees: 0.35 },
   near: { trees: 0.45, network: 0.55 },
+  young: { trees: 0.8, network: 0.2 },
   far: { trees: 0.6, effects: 0.25, network: 0.15 },
 };
 
@@ -71,8 +75,7 @@ export function membersOf(
 ): MemberSpec[] {
   const { seed } = target.training;
   if (kind === "blend") {
-    const usual = isFar(view) ? "far" : view.slotsPerDay === 1 ? "days" : "near";
-    const blend = declaredModel(target, view).blend ?? blends[usual];
+    const blend = declaredModel(target, view).blend ?? blends[usualBlend(view)];
     return memberKinds.flatMap((part) => {
       const share = blend[part] ?? 0;
       return share === 0
@@ -81,6 +84,12 @@ export function membersOf(
     });
   }
   return isFar(view) ? farMembers(kind, seed, view, effort) : nearMembers(kind, seed, view, effort);
+}
+
+function usualBlend(view: FeatureView): keyof typeof blends {
+  if (isFar(view)) return "far";
+  if (view.slotsPerDay === 1) return "days";
+  return view.seasonal.every((name) => view.columns.includes(name)) ? "near" : "young";
 }
 
 function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): MemberSpec[] {

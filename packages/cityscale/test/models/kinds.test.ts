@@ -72,6 +72,20 @@ describe("a blend", () => {
     expect(view.expectation).toBe("median-8");
   });
 
+  test("of hours leans on trees until the history has seen every season twice", () => {
+    const { target, view } = viewOf("1h", { horizon: "24h" });
+    const sharesAfter = (days: number) => {
+      const known = learnable(view, Float64Array.of(0, days * 86_400_000));
+      const members = membersOf("blend", target, known, fullEffort);
+      const share = (kind: string) =>
+        members.reduce((sum, member) => sum + (member.kind === kind ? member.weight : 0), 0);
+      return { trees: share("trees"), network: share("network") };
+    };
+    expect(sharesAfter(549).network).toBeCloseTo(0.2);
+    expect(sharesAfter(549).trees).toBeCloseTo(0.8);
+    expect(sharesAfter(550).network).toBeCloseTo(0.55);
+  });
+
   test("far beyond the newest counts reads what says the same of a target from whatever origin", () => {
     const { target, view } = viewOf("1h", { horizon: "31d" });
     const members = membersOf("blend", target, view, fullEffort);
@@ -84,6 +98,9 @@ describe("a blend", () => {
     const effects = members.find(({ kind }) => kind === "effects")!.effects!;
     const read = effects.flatMap(({ cross, times }) => [...cross, ...(times === undefined ? [] : [times])]);
     expect(read.filter((name) => !view.timeless.includes(name))).toEqual([]);
+    expect(view.timeless).toContain("wxday_temperature");
+    for (const change of ["wxdep", "wxchange", "wxdaychange"])
+      expect(view.timeless).not.toContain(`${change}_temperature`);
     expect(read).toEqual(expect.arrayContaining(["wx_heat", "wxnear_rain_root", "twilight", "x_letter"]));
   });
 
