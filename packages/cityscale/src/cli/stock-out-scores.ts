@@ -1,4 +1,5 @@
 import type { BinaryReport, StockOutTable } from "../models/index.ts";
+import { weatherBasis } from "./score-table.ts";
 import { fixed, percent, table, whole } from "./table.ts";
 
 /** Scores on onset rows, then on all. */
@@ -28,7 +29,7 @@ export function stockOutTable(models: readonly Pick<BinaryReport, "name" | "onse
 }
 
 /** How a candidate did on its test window. */
-export function stockOutScores({ models, rows, entities, notes }: StockOutTable): string {
-  const told = notes.map((note) => `  ${note}\n`).join("");
+export function stockOutScores({ models, rows, entities, weather, notes }: StockOutTable): string {
+  const told = [weatherBasis[weather], ...notes].map((note) => `  ${note}\n`).join("");
   return `${stockOutTable(models)}  ${whole(rows)} forecasts of ${entities} stations that came true; onset rows are not short at the origin\n${told}`;
 }
