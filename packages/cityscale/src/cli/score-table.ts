@@ -1,3 +1,4 @@
+import type { WeatherBasis } from "../domain/index.ts";
 import type { ModelScores } from "../models/index.ts";
 import { fixed, percent, table, whole } from "./table.ts";
 
@@ -5,11 +6,11 @@ interface Scored {
   readonly rows: number;
   readonly entities: number;
   readonly models: readonly ModelScores[];
-  readonly weather: "issued" | "observed" | "none";
+  readonly weather: WeatherBasis;
   readonly notes: readonly string[];
 }
 
-export const weatherBasis = {
+export const weatherBasis: Readonly<Record<WeatherBasis, string>> = {
   issued: "weather: as it was forecast before each origin",
   observed: "weather: as later observed, a perfect forecast that live forecasts do not have",
   none: "weather: not used",

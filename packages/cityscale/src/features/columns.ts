@@ -283,10 +283,10 @@ const eventLoads = block("events", ({ hasEvents, offset }) => {
 });
 
 const weather = block("weather", (shape) => {
-  const column = (name: string) => ({ [name]: { sql: `wx."${name}"`, timeless: true } as const });
+  const column = (name: string) => [name, { sql: `wx."${name}"`, timeless: true }] as const;
   // Against the weeks departed from, and a day before: they tell of a count that departs from the newest ones.
-  const change = (name: string) => ({ [name]: `wx."${name}"` });
-  const columns: Columns[] = [
+  const change = (name: string) => [name, `wx."${name}"`] as const;
+  return Object.fromEntries<Columns[string]>([
     ...weatherColumns.map((name) => column(`wx_${name}`)),
     ...weatherWithMemory.flatMap((name) => [
       column(`wxday_${name}`),
@@ -295,8 +295,7 @@ const weather = block("weather", (shape) => {
       change(`wxdaychange_${name}`),
       ...(shape.nearSteps > 0 ? [column(`wxnear_${name}`)] : []),
     ]),
-  ];
-  return Object.assign({}, ...columns);
+  ]);
 });
 
 /** Steps of a day: the level without the week's shape, and how much of the year's course lies ahead. */

@@ -1,4 +1,4 @@
-import { naiveNames } from "../domain/index.ts";
+import { naiveNames, type WeatherBasis } from "../domain/index.ts";
 import type { Connection } from "../lake/index.ts";
 import { literal } from "../lake/index.ts";
 import type { Forecast } from "./forecaster.ts";
@@ -14,7 +14,7 @@ export interface ScoreTable {
   readonly bestNaive: string;
   /** 1 - WAPE of the trained model / WAPE of the best naive forecast; null where either is missing. */
   readonly gain: number | null;
-  readonly weather: "issued" | "observed" | "none";
+  readonly weather: WeatherBasis;
   readonly notes: readonly string[];
 }
 

@@ -11,15 +11,15 @@ import {
   type Target,
 } from "../domain/index.ts";
 import {
+  type FallProfiles,
   featureMemoryMs,
   hasWeather,
   KeptProfiles,
-  LevelHistory,
+  type LevelHistory,
   type LevelTarget,
   LevelWindow,
   levelHistory,
   profileMemoryMs,
-  publicHolidays,
 } from "../features/index.ts";
 import { type Lake, retainedFrom } from "../lake/index.ts";
 import {
@@ -230,14 +230,17 @@ export class RiskServer {
           `snapshots before ${formatLocal(timeZone, from)} are not kept; what was known at ${formatLocal(timeZone, originAt)} cannot be told any more`,
         );
       await this.#window.extend(connection, originAt);
-      const holidays = await publicHolidays(connection);
       const { levels } = this.#window;
       const targets = this.#asked.map(({ level }) => level);
-      const asOf = new LevelHistory(levels, timeZone, holidays).profileInstant(originAt);
-      const asked = { stations: levels.stations, timeZone, targets, asOf };
-      const of = await this.#profiles.get(connection, asked, current);
       const at = { from: originAt, until: originAt, weather: "issued" } as const;
-      return await levelHistory(connection, this.#city, levels, at, (target) => of[targets.indexOf(target)]!);
+      // Its calendar says of which instant the profiles are.
+      let profiles: readonly FallProfiles[] = [];
+      const profilesAt = (target: LevelTarget) => profiles[targets.indexOf(target)]!;
+      const history = await levelHistory(connection, this.#city, levels, at, profilesAt);
+      const asOf = history.profileInstant(originAt);
+      const asked = { stations: levels.stations, timeZone, targets, asOf };
+      profiles = await this.#profiles.get(connection, asked, current);
+      return history;
     });
   }
 

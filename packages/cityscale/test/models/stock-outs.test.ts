@@ -5,7 +5,14 @@ import { LevelHistory, type LevelTarget, publicHolidays, readLevels } from "../.
 import type { Lake } from "../../src/lake/index.ts";
 import { fitStockOuts, matrixOf, sampleRows } from "../../src/models/index.ts";
 import { trainStockOutCandidate } from "../../src/models/stock-outs/index.ts";
-import { bikeCity, openTown, timeZone, townEnd, townReadings } from "../features/levels/town.ts";
+import {
+  bikeCity,
+  openTown,
+  type Reading,
+  timeZone,
+  townEnd,
+  townReadings,
+} from "../features/levels/town.ts";
 import { dayMs } from "../lake/support.ts";
 
 const target: LevelTarget = { measure: "bikes", horizonMs: parseDuration("30m"), below: 3 };
@@ -18,11 +25,20 @@ const readings = townReadings(11).map((reading) => ({
 }));
 let lake: Lake;
 let history: LevelHistory;
-const historyOf = (range = {}) =>
-  lake.read(
+const historyOf = (range = {}, of = lake) =>
+  of.read(
     async (connection) =>
       new LevelHistory(await readLevels(connection, range), timeZone, await publicHolidays(connection)),
   );
+/** Of a town of its own. */
+async function historyFrom(own: readonly Reading[]): Promise<LevelHistory> {
+  const other = await openTown(own);
+  try {
+    return await historyOf({}, other);
+  } finally {
+    await other.close();
+  }
+}
 beforeAll(async () => {
   lake = await openTown(readings);
   history = await historyOf();
@@ -94,9 +110,9 @@ describe("a model of stock-outs", () => {
     expect(onsets).toBeGreaterThan(50);
     expect(model.thresholds!.budget).toBeGreaterThan(0);
     const set = history.features(target, Float64Array.of(townEnd - dayMs, townEnd - 1));
-    const p = model.predict(matrixOf(history, set));
+    const p = model.predict(matrixOf(set));
     expect(p.every((value) => value >= 0 && value <= 1)).toBe(true);
-    expect(BinaryForecaster.fromBytes(model.toBytes()).predict(matrixOf(history, set))).toEqual(p);
+    expect(BinaryForecaster.fromBytes(model.toBytes()).predict(matrixOf(set))).toEqual(p);
   });
 
   test("never tells a higher risk for one bike more alone, though many bikes are followed by few here", async () => {
@@ -107,12 +123,7 @@ describe("a model of stock-outs", () => {
       place.set(reading.station, step);
       return { ...reading, bikes: course[step % course.length]! };
     });
-    const other = await openTown(emptied);
-    const its = await other.read(
-      async (connection) =>
-        new LevelHistory(await readLevels(connection), timeZone, await publicHolidays(connection)),
-    );
-    await other.close();
+    const its = await historyFrom(emptied);
     const { model } = await fitStockOuts(its, target, training);
     const set = its.features(
       target,
@@ -124,7 +135,7 @@ describe("a model of stock-outs", () => {
         const k = model.featureNames.indexOf(name);
         columns[k] = set.columns[k]!.map((value) => value + bikes);
       }
-      return model.predict(matrixOf(its, { ...set, columns }));
+      return model.predict(matrixOf({ ...set, columns }));
     };
     let before = withMore(-3);
     for (let bikes = -2; bikes <= 5; bikes++) {
@@ -136,7 +147,7 @@ describe("a model of stock-outs", () => {
 
   const expectAlarms = (model: BinaryForecaster, of: LevelHistory, atMost: number) => {
     const { set, originAt, weight, eligible } = sampleRows(of, target, training);
-    const p = model.predict(matrixOf(of, set));
+    const p = model.predict(matrixOf(set));
     let [alarmed, all] = [0, 0];
     for (let i = 0; i < p.length; i++) {
       if (eligible[i] === 0 || originAt[i]! < training.calibrateFrom) continue;
@@ -159,12 +170,7 @@ describe("a model of stock-outs", () => {
         ? reading
         : { ...reading, bikes: reading.bikes + 1 },
     );
-    const other = await openTown(shifted);
-    const its = await other.read(
-      async (connection) =>
-        new LevelHistory(await readLevels(connection), timeZone, await publicHolidays(connection)),
-    );
-    await other.close();
+    const its = await historyFrom(shifted);
     const { model } = await fitStockOuts(its, target, training);
     // What serves has learned from the late rows too, and tells more of them.
     expectAlarms(model, its, 0.06);

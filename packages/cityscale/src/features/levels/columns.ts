@@ -308,7 +308,8 @@ const rain: Block = {
 };
 
 const blocks: readonly Block[] = [inventory, recent, before, calendar, profile, neighbourhood];
-const blocksOf = (withWeather: boolean) => (withWeather ? [...blocks, rain] : blocks);
+const blocksWithWeather: readonly Block[] = [...blocks, rain];
+const blocksOf = (withWeather: boolean) => (withWeather ? blocksWithWeather : blocks);
 
 /** The columns of every row, in order. Windows of the profiles: short, main and long, see `profileDays`. */
 export const levelColumnsOf = (withWeather: boolean): readonly string[] =>

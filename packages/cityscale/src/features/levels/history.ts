@@ -25,7 +25,8 @@ export interface LevelRows {
   readonly station: Int32Array;
   /** The newest count at the origin; NaN where missing. */
   readonly count: Float32Array;
-  /** One per name in the history's `columns`; NaN is missing. */
+  readonly names: readonly string[];
+  /** One per name; NaN is missing. */
   readonly columns: readonly Float32Array[];
 }
 
@@ -211,7 +212,8 @@ export class LevelHistory {
         for (let k = begin; k < out; k++) column[k] = values[station[k]!]!;
       }
     }
-    return { rows, origin, station, count: columns[this.columns.indexOf("count")]!, columns };
+    const count = columns[this.columns.indexOf("count")]!;
+    return { rows, origin, station, count, names: this.columns, columns };
   }
 
   /** A measure with all that it did from a row on, or from an earlier one. */

@@ -1,4 +1,4 @@
-import type { City } from "../../domain/index.ts";
+import type { City, WeatherBasis } from "../../domain/index.ts";
 import type { Connection } from "../../lake/index.ts";
 import type { WeatherMode } from "../request.ts";
 import { rowAt } from "./levels.ts";
@@ -49,8 +49,8 @@ export class LevelWeather {
   }
 
   /** What the rain around some origins is: as known or forecast then, as later observed around some of them, or none. */
-  basisOf(origins: Float64Array): "issued" | "observed" | "none" {
-    let basis: "issued" | "none" = "none";
+  basisOf(origins: Float64Array): WeatherBasis {
+    let basis: WeatherBasis = "none";
     for (const origin of origins) {
       for (let k = 0; k <= rainHours.after; k++) {
         const hour = (Math.floor(origin / hourMs) + k) * hourMs;

@@ -1,6 +1,13 @@
 import type { BinaryForecaster, ProbabilityMap } from "@cityscale/forecast";
 import { CityScaleError } from "../../core/index.ts";
-import { type City, dayOfDate, parseDuration, startOfLocalDay, type Target } from "../../domain/index.ts";
+import {
+  type City,
+  dayOfDate,
+  parseDuration,
+  startOfLocalDay,
+  type Target,
+  type WeatherBasis,
+} from "../../domain/index.ts";
 import {
   type LevelHistory,
   levelHistory,
@@ -60,7 +67,7 @@ export interface StockOutBacktest {
   /** Alarms on onset rows from the thresholds on that were chosen before `from`. */
   readonly alarms: { readonly budget: number; readonly f1: number; readonly share: number } | null;
   readonly trainSeconds: number;
-  readonly weather: "issued" | "observed" | "none";
+  readonly weather: WeatherBasis;
   readonly notes: readonly string[];
   readonly models: readonly BinaryReport[];
 }

@@ -1,6 +1,6 @@
 import { BinaryForecaster } from "@cityscale/forecast";
 import { CityScaleError } from "../../core/index.ts";
-import { formatDuration, formatLocal, parseDuration } from "../../domain/index.ts";
+import { formatDuration, formatLocal, parseDuration, type WeatherBasis } from "../../domain/index.ts";
 import {
   hasWeather,
   type LevelHistory,
@@ -35,7 +35,7 @@ export interface StockOutTable {
   readonly alarms: { readonly budget: number; readonly f1: number } | null;
   /** Persistence as a probability: by count now, from 0 on. */
   readonly persistence: readonly number[];
-  readonly weather: "issued" | "observed" | "none";
+  readonly weather: WeatherBasis;
   readonly notes: readonly string[];
 }
 

@@ -35,7 +35,7 @@ export async function forecastStockOuts(
     const wanted = new Uint8Array(some.length * width);
     for (let i = 0; i < wanted.length; i++) wanted[i] = count[first * width + i]! >= 0 ? 1 : 0;
     const set = history.features(target, some, wanted);
-    const p = model.predict(matrixOf(history, set));
+    const p = model.predict(matrixOf(set));
     for (let i = 0; i < set.rows; i++)
       probability[(first + set.origin[i]!) * width + set.station[i]!] = p[i]!;
     onChunk(first / origins.length);

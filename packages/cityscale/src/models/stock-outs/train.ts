@@ -65,7 +65,7 @@ export async function fitStockOuts(
   }
   const model = await fitBinary(
     {
-      matrix: matrixOf(history, sample.set),
+      matrix: matrixOf(sample.set),
       target: sample.label,
       weight: sample.weight,
       calibration,
@@ -76,7 +76,7 @@ export async function fitStockOuts(
       trees: {
         ...stockOutTrees,
         minDataInLeaf: leafRows(sample),
-        monotoneConstraints: history.columns.map((name) => (falling.has(name) ? -1 : 0)),
+        monotoneConstraints: sample.set.names.map((name) => (falling.has(name) ? -1 : 0)),
       },
       ...{ maxBin, alarmRate, seed, threads },
       ...(signal ? { signal } : {}),
@@ -90,9 +90,9 @@ const leafRows = ({ set }: SampledRows) =>
   Math.max(10, Math.min(stockOutTrees.minDataInLeaf, Math.floor(set.rows / 300)));
 
 /** Features as `packages/forecast` takes them. */
-export const matrixOf = (history: LevelHistory, set: SampledRows["set"]) => ({
+export const matrixOf = (set: SampledRows["set"]) => ({
   rows: set.rows,
-  names: history.columns,
+  names: set.names,
   columns: set.columns,
   categorical: [],
 });

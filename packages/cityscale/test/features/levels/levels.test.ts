@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { parseDuration } from "../../../src/domain/index.ts";
 import {
   type FallProfiles,
   featureMemoryMs,
@@ -11,13 +10,18 @@ import {
 import type { Connection, Lake } from "../../../src/lake/index.ts";
 import { dayMs, randomOf } from "../../lake/support.ts";
 import { featuresByDefinition, weatherByDefinition } from "./oracle.ts";
-import { enlargedAt, openTown, places, town, townEnd, townReadings, townWeather } from "./town.ts";
+import {
+  enlargedAt,
+  openTown,
+  places,
+  townTargets as targets,
+  town,
+  townEnd,
+  townReadings,
+  townWeather,
+} from "./town.ts";
 
 const readings = townReadings(11);
-const targets: readonly LevelTarget[] = [
-  { measure: "bikes", horizonMs: parseDuration("30m"), below: 3 },
-  { measure: "docks", horizonMs: parseDuration("60m"), below: 3 },
-];
 let lake: Lake;
 let history: LevelHistory;
 beforeAll(async () => {
