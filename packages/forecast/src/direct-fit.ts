@@ -15,7 +15,15 @@ import {
   type TreeParams,
 } from "./fitting.ts";
 import { checkMatrix, type Matrix, rowsWhere, take, takeRows } from "./matrix.ts";
-import { groupsOf, levelOf, type Member, type MemberColumns, selectColumns } from "./member.ts";
+import {
+  groupsOf,
+  type LeadWeight,
+  levelOf,
+  type Member,
+  type MemberColumns,
+  selectColumns,
+  weightAt,
+} from "./member.ts";
 import { fitNetwork } from "./network/fit.ts";
 import { DEFAULT_NETWORK, type NetworkOptions } from "./network/options.ts";
 import { fitRidge } from "./ridge.ts";
@@ -44,9 +52,9 @@ export interface QuantityRows {
   readonly calibration: Uint8Array;
 }
 
-/** A member to fit; its weight is its share of the point forecast, in any unit. */
+/** A member to fit. */
 export type MemberSpec = {
-  readonly weight: number;
+  readonly weight: LeadWeight;
   readonly seed?: number;
   /** A row this much older than another weighs half as much. */
   readonly halfLifeDays?: number;
@@ -64,6 +72,8 @@ export type MemberSpec = {
     }
   /** A few small trees behind the effects. */
   | { readonly kind: "effects" }
+  /** A column on the transformed scale, as it is: nothing is fitted. */
+  | { readonly kind: "level"; readonly column: string }
   | {
       readonly kind: "network";
       /** All columns of the matrix when left out. */
@@ -145,9 +155,7 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
   checkLevels(options.levels);
   checkRows(rows);
   const specs = options.members ?? [{ kind: "trees", weight: 1 }];
-  if (!specs.some(({ weight }) => weight > 0) || !specs.every(({ weight }) => weight >= 0)) {
-    throw new ForecastError("option", "members want weights of at least 0, one of them above");
-  }
+  checkWeights(specs);
   const { matrix, expectation, target } = rows;
   const usable = rowsWhere(matrix.rows, (i) => !Number.isNaN(transform.forward(target[i]!, expectation[i]!)));
   if (usable.length === 0) {
@@ -167,6 +175,7 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
     effects: TREES_AFTER_EFFECTS.numIterations,
     network: TREES_PER_NETWORK,
     ridge: 0,
+    level: 0,
   };
   const fitter = new Fitter(
     options,
@@ -209,6 +218,17 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
     quantiles,
     offsets,
   });
+}
+
+/** @throws ForecastError `option` unless weights are at least 0, one of them above 0 at each lead. */
+function checkWeights(specs: readonly MemberSpec[]): void {
+  const each = specs.map(({ weight }) => (typeof weight === "number" ? [weight] : weight));
+  const leads = Math.max(1, ...each.map(({ length }) => length));
+  const isFit = each.every((weights) => weights.length > 0 && weights.every((share) => share >= 0));
+  for (let lead = 1; lead <= leads; lead++) {
+    if (isFit && each.some((weights) => weightAt(weights, lead) > 0)) continue;
+    throw new ForecastError("option", "members want weights of at least 0, at each lead one of them above");
+  }
 }
 
 interface Effects {
@@ -276,8 +296,13 @@ async function ownMember(
 ): Promise<Member> {
   if (spec.kind === "network") return await networkMember(rows, usable, sample, spec, options, fitter);
   if (spec.kind === "ridge") return ridgeMember(rows, usable, sample, spec);
+  if (spec.kind === "level") {
+    // A column that is not there is told now, not by the first forecast.
+    levelOf(rows.matrix, spec.column);
+    return { kind: spec.kind, weight: spec.weight, column: spec.column };
+  }
   const departFrom = spec.kind === "effects" ? undefined : spec.departFrom;
-  const level = levelOf(rows.matrix, departFrom);
+  const level = departFrom === undefined ? undefined : levelOf(rows.matrix, departFrom);
   const own = { trees: {}, forest: FOREST, effects: TREES_AFTER_EFFECTS } satisfies Record<
     string,
     TreeParams

@@ -4,6 +4,7 @@ import { ForecastError, requireLength } from "./errors.ts";
 import { columnsAdded, contributionsOf, type Explanation } from "./explanation.ts";
 import { checkColumns, type Matrix } from "./matrix.ts";
 import {
+  hasSay,
   isTrees,
   type Member,
   type MemberKind,
@@ -42,7 +43,7 @@ export interface DirectParts {
   readonly offsets: readonly Float64Array[];
 }
 
-const KIND = "direct-forecaster/3";
+const KIND = "direct-forecaster/4";
 
 /** A fitted forecaster of a quantity; made by `fitDirect` or `fromBytes`. Immutable. */
 export class DirectForecaster {
@@ -63,9 +64,9 @@ export class DirectForecaster {
     return this.#parts.levels;
   }
 
-  /** Kinds of the models that the point forecast is made of, each once. */
-  get kinds(): readonly MemberKind[] {
-    return [...new Set(this.#parts.members.map(({ kind }) => kind))];
+  /** Kinds of the models that the point forecast is made of, each once; a level is none. */
+  get kinds(): readonly Exclude<MemberKind, "level">[] {
+    return [...new Set(this.#parts.members.flatMap(({ kind }) => (kind === "level" ? [] : [kind])))];
   }
 
   /** The same intervals around the point of the members of one kind alone. */
@@ -73,7 +74,7 @@ export class DirectForecaster {
     const members = this.#parts.members.filter((member) => member.kind === kind);
     if (members.length === 0) throw new ForecastError("option", `there is no ${kind} among ${this.kinds}`);
     // They have a say even where the blend gives them none.
-    const weighted = members.some(({ weight }) => weight > 0);
+    const weighted = members.some(({ weight }) => hasSay(weight));
     return new DirectForecaster({
       ...this.#parts,
       members: weighted ? members : members.map((member) => ({ ...member, weight: 1 })),

@@ -1,6 +1,6 @@
 import { ForecastError } from "./errors.ts";
 import { type Matrix, rowsWhere, takeRows } from "./matrix.ts";
-import { isTrees, levelOf, type Member, predictMember } from "./member.ts";
+import { hasSay, isTrees, levelOf, type Member, predictMember, weightAt } from "./member.ts";
 
 /** Why forecasts are what they are, in counts: `start` and all of `parts` sum to the point forecast of each row. */
 export interface Explanation {
@@ -45,21 +45,22 @@ export function contributionsOf(
   const { rows } = matrix;
   const base = new Float64Array(rows);
   const byPart = Array.from({ length: parts }, () => new Float64Array(rows));
-  const hasTrees = members.some((member) => isTrees(member) && member.weight > 0 && !member.effects);
+  const hasTrees = members.some((member) => isTrees(member) && hasSay(member.weight) && !member.effects);
   const byColumn = hasTrees ? matrix.names.map(() => new Float64Array(rows)) : [];
   const known = new Float64Array(rows);
   for (const member of members) {
-    const { weight } = member;
-    if (weight === 0) continue;
+    if (!hasSay(member.weight)) continue;
+    const weightOf = (i: number) => weightAt(member.weight, lead[i]!);
     if (isTrees(member) && !member.effects) {
       const width = matrix.names.length + 1;
       const values = member.model.predictContributions(matrix.columns);
-      const level = levelOf(matrix, member.departFrom);
-      if (level) {
-        const own = matrix.names.indexOf(member.departFrom!);
+      if (member.departFrom !== undefined) {
+        const level = levelOf(matrix, member.departFrom);
+        const own = matrix.names.indexOf(member.departFrom);
         for (let i = 0; i < rows; i++) values[i * width + own]! += level[i]!;
       }
       for (let i = 0; i < rows; i++) {
+        const weight = weightOf(i);
         known[i]! += weight;
         base[i]! += weight * values[i * width + width - 1]!;
         for (let j = 0; j < width - 1; j++) {
@@ -74,6 +75,7 @@ export function contributionsOf(
     const values = byPart.map((_, part) => shapleyValues(coalitions, sizes, part, parts));
     for (let i = 0; i < rows; i++) {
       if (Number.isNaN(coalitions[0]![i]!)) continue;
+      const weight = weightOf(i);
       known[i]! += weight;
       base[i]! += weight * coalitions[0]![i]!;
       for (let part = 0; part < parts; part++) byPart[part]![i]! += weight * values[part]![i]!;
@@ -99,7 +101,7 @@ export function columnsAdded(
 ): Float64Array[] {
   if (columns.length > MOST_PARTS)
     throw new ForecastError("option", `${columns.length} columns of a part, expected at most ${MOST_PARTS}`);
-  const said = members.filter(({ weight }) => weight > 0);
+  const said = members.filter(({ weight }) => hasSay(weight));
   if (!said.some((member) => isTrees(member) && !member.effects)) return [];
   const sums = columns.map(() => new Float64Array(matrix.rows));
   const isKnown = (j: number, i: number) => !Number.isNaN(matrix.columns[j]![i]!);
@@ -112,18 +114,19 @@ export function columnsAdded(
   const partOf = matrix.names.map((_, j) => present.indexOf(j));
   const known = new Float64Array(index.length);
   for (const member of said) {
+    const weightOf = (r: number) => weightAt(member.weight, leads[r]!);
     if (!isTrees(member) || member.effects) {
       const own = predictMember(member, rows, leads);
-      for (let r = 0; r < index.length; r++) if (!Number.isNaN(own[r]!)) known[r]! += member.weight;
+      for (let r = 0; r < index.length; r++) if (!Number.isNaN(own[r]!)) known[r]! += weightOf(r);
       continue;
     }
     const { coalitions, sizes } = predictCoalitions(member, rows, leads, partOf, present.length);
     for (const [k, j] of present.entries()) {
       const values = shapleyValues(coalitions, sizes, k, present.length);
       const sum = sums[columns.indexOf(j)]!;
-      for (let r = 0; r < index.length; r++) sum[index[r]!]! += member.weight * values[r]!;
+      for (let r = 0; r < index.length; r++) sum[index[r]!]! += weightOf(r) * values[r]!;
     }
-    for (let r = 0; r < index.length; r++) known[r]! += member.weight;
+    for (let r = 0; r < index.length; r++) known[r]! += weightOf(r);
   }
   for (const sum of sums) for (let r = 0; r < index.length; r++) sum[index[r]!]! /= known[r]!;
   return sums;

@@ -14,10 +14,24 @@ export interface MemberColumns {
 }
 
 /**
+ * A member's share of the point forecast, at least 0 and in any unit: the same at every lead, or by lead - 1, where
+ * leads beyond take the last. What is known at the origin says less of a later target, and who makes most of it
+ * should have less to say there.
+ */
+export type LeadWeight = number | readonly number[];
+
+export const weightAt = (weight: LeadWeight, lead: number): number =>
+  typeof weight === "number" ? weight : weight[Math.min(lead, weight.length) - 1]!;
+
+/** Whether a member says anything at all. */
+export const hasSay = (weight: LeadWeight): boolean =>
+  typeof weight === "number" ? weight > 0 : weight.some((share) => share > 0);
+
+/**
  * One model of the transformed target among those that a forecaster averages. Where it has effects, they come first
  * and it has learned what they leave.
  */
-export type Member = { readonly weight: number; readonly effects?: CrossedRidge } & (
+export type Member = { readonly weight: LeadWeight; readonly effects?: CrossedRidge } & (
   | {
       readonly kind: "trees" | "forest";
       readonly model: Model;
@@ -25,6 +39,8 @@ export type Member = { readonly weight: number; readonly effects?: CrossedRidge 
       readonly departFrom?: string;
     }
   | { readonly kind: "effects"; readonly model: Model }
+  /** What a column on the transformed scale says, as it is; missing counts as 0, the expectation itself. */
+  | { readonly kind: "level"; readonly column: string }
   | { readonly kind: "network"; readonly model: Network; readonly columns: MemberColumns }
   | {
       readonly kind: "ridge";
@@ -80,11 +96,14 @@ function predictOwn(member: Member, matrix: Matrix, lead: Int32Array): Float64Ar
   switch (member.kind) {
     case "effects":
       return member.model.predict(matrix.columns);
+    case "level":
+      return levelOf(matrix, member.column);
     case "trees":
     case "forest": {
       const z = member.model.predict(matrix.columns);
+      if (member.departFrom === undefined) return z;
       const level = levelOf(matrix, member.departFrom);
-      return level ? z.map((value, i) => value + level[i]!) : z;
+      return z.map((value, i) => value + level[i]!);
     }
     case "network":
       return member.model.predict(selectColumns(matrix, member.columns))[0]!;
@@ -97,14 +116,13 @@ function predictOwn(member: Member, matrix: Matrix, lead: Int32Array): Float64Ar
 }
 
 /**
- * What the label of each row departs from; undefined where it is the expectation itself.
+ * A column on the transformed scale, where missing is 0: the expectation itself.
  *
  * @throws ForecastError `option` naming a column that is not there
  */
-export function levelOf(matrix: Matrix, column: string | undefined): Float64Array | undefined {
-  if (column === undefined) return undefined;
+export function levelOf(matrix: Matrix, column: string): Float64Array {
   const values = matrix.columns[matrix.names.indexOf(column)];
-  if (!values) throw new ForecastError("option", `there is no column "${column}" to depart from`);
+  if (!values) throw new ForecastError("option", `there is no column "${column}" to take a level from`);
   return Float64Array.from(values, (value) => (Number.isNaN(value) ? 0 : value));
 }
 
@@ -115,12 +133,13 @@ export function predictMembers(members: readonly Member[], matrix: Matrix, lead:
   const sum = new Float64Array(matrix.rows);
   const known = new Float64Array(matrix.rows);
   for (const member of members) {
-    if (member.weight === 0) continue;
+    if (!hasSay(member.weight)) continue;
     const z = predictMember(member, matrix, lead);
     for (let i = 0; i < z.length; i++) {
       if (Number.isNaN(z[i]!)) continue;
-      sum[i]! += member.weight * z[i]!;
-      known[i]! += member.weight;
+      const weight = weightAt(member.weight, lead[i]!);
+      sum[i]! += weight * z[i]!;
+      known[i]! += weight;
     }
   }
   return sum.map((value, i) => value / known[i]!);
@@ -131,18 +150,19 @@ export function memberFields(member: Member): object {
   const { kind, weight } = member;
   return {
     kind,
-    weight,
+    weights: typeof weight === "number" ? [weight] : weight,
     hasEffects: member.effects ? 1 : 0,
     ...("columns" in member && { columns: member.columns }),
     ...("groups" in member && { groups: member.groups }),
     ...(isTrees(member) && { departFrom: member.departFrom ?? "" }),
+    ...(kind === "level" && { column: member.column }),
   };
 }
 
-/** The member's models: its own, and then the effects where it has them. */
-export const memberSections = ({ model, effects }: Member): Uint8Array[] => [
-  model.toBytes(),
-  ...(effects ? [effects.toBytes()] : []),
+/** The member's models: its own where it has one, and then the effects where it has them. */
+export const memberSections = (member: Member): Uint8Array[] => [
+  ...("model" in member ? [member.model.toBytes()] : []),
+  ...(member.effects ? [member.effects.toBytes()] : []),
 ];
 
 /**
@@ -152,11 +172,14 @@ export const memberSections = ({ model, effects }: Member): Uint8Array[] => [
  */
 export function readMember(fields: Fields, sections: Uint8Array[], featureNames: readonly string[]): Member {
   const hasEffects = fields.number("hasEffects") === 1;
-  const section = sections.shift();
-  const second = hasEffects ? sections.shift() : undefined;
-  if (!section || (hasEffects && !second)) throw new ForecastError("bytes", "a member's model is not there");
-  const own = readOwn(fields, section, featureNames);
-  if (!second) return own;
+  const next = () => {
+    const section = sections.shift();
+    if (!section) throw new ForecastError("bytes", "a member's model is not there");
+    return section;
+  };
+  const own = readOwn(fields, next, featureNames);
+  if (!hasEffects) return own;
+  const second = next();
   const effects = CrossedRidge.fromBytes(second);
   const missing = effects.columns.find((name) => !featureNames.includes(name));
   if (missing !== undefined)
@@ -164,25 +187,28 @@ export function readMember(fields: Fields, sections: Uint8Array[], featureNames:
   return { ...own, effects };
 }
 
-function readOwn(fields: Fields, section: Uint8Array, featureNames: readonly string[]): Member {
+function readOwn(fields: Fields, next: () => Uint8Array, featureNames: readonly string[]): Member {
   const kind = fields.string("kind");
-  const weight = fields.number("weight");
-  if (!(weight >= 0)) throw new ForecastError("bytes", `a member has weight ${weight}`);
+  const weights = fields.numbers("weights");
+  if (weights.length === 0 || !weights.every((share) => share >= 0))
+    throw new ForecastError("bytes", `a member has the weights [${weights}]`);
+  const weight = weights.length === 1 ? weights[0]! : weights;
+  const known = (column: string) => {
+    if (featureNames.includes(column)) return column;
+    throw new ForecastError("bytes", `a member reads a column "${column}" that is not there`);
+  };
+  if (kind === "level") return { kind, weight, column: known(fields.string("column")) };
   if (kind === "trees" || kind === "forest" || kind === "effects") {
-    const model = readModel(section, featureNames);
+    const model = readModel(next(), featureNames);
     const departFrom = kind === "effects" ? "" : fields.string("departFrom");
     if (kind === "effects" || departFrom === "") return { kind, weight, model };
-    if (!featureNames.includes(departFrom))
-      throw new ForecastError("bytes", `a member departs from a column "${departFrom}" that is not there`);
-    return { kind, weight, model, departFrom };
+    return { kind, weight, model, departFrom: known(departFrom) };
   }
   const given = fields.object("columns");
   const columns = { names: given.strings("names"), categorical: given.strings("categorical") };
-  if (!columns.names.every((name) => featureNames.includes(name))) {
-    throw new ForecastError("bytes", "a member reads columns that the forecaster has not");
-  }
+  columns.names.forEach(known);
   if (kind === "network") {
-    const model = Network.fromBytes(section);
+    const model = Network.fromBytes(next());
     if (model.names.join("\n") !== columns.names.join("\n") || model.outputs !== 1) {
       throw new ForecastError("bytes", "a network is one of other columns");
     }
@@ -191,7 +217,7 @@ function readOwn(fields: Fields, section: Uint8Array, featureNames: readonly str
   if (kind === "ridge") {
     const group = fields.object("groups");
     const groups = { by: group.string("by"), codes: group.numbers("codes"), leads: group.number("leads") };
-    const model = Ridge.fromBytes(section);
+    const model = Ridge.fromBytes(next());
     if (
       model.featureNames.join("\n") !== columns.names.join("\n") ||
       !featureNames.includes(groups.by) ||

@@ -201,6 +201,54 @@ describe("the direct forecaster", () => {
     expect(() => fitted.only("trees").only("ridge")).toThrow(/no ridge among trees/);
   });
 
+  test("weights by lead hold at their leads, and the last one beyond", async () => {
+    const byLead = [
+      { ...blend[0]!, weight: [0.2, 0.6] },
+      { ...blend[2]!, weight: [0.8, 0.4] },
+    ];
+    const fitted = await fitDirect(rows, { ...options, members: byLead, levels: [] });
+    const restored = DirectForecaster.fromBytes(fitted.toBytes());
+    const { point } = fitted.predict(later);
+    expect(restored.predict(later).point).toEqual(point);
+    const [trees, ridge] = fitted.kinds.map((kind) => fitted.only(kind).predict(later).point);
+    const told = fitted.explain(later, ["who", "when", "what"]);
+    const leads = new Set<number>();
+    for (let i = 0; i < later.matrix.rows; i++) {
+      if ([point[i], trees![i], ridge![i]].includes(0)) continue;
+      const lead = later.lead[i]!;
+      leads.add(lead);
+      const share = lead === 1 ? 0.2 : 0.6;
+      const z = share * Math.log(trees![i]! + 5) + (1 - share) * Math.log(ridge![i]! + 5);
+      expect(Math.log(point[i]! + 5)).toBeCloseTo(z, 9);
+      const sum = told.parts.reduce((total, { contribution }) => total + contribution[i]!, told.start[i]!);
+      expect(sum).toBeCloseTo(point[i]!, 6);
+    }
+    expect(Math.max(...leads)).toBeGreaterThan(2);
+  });
+
+  test("a level says what its column does, and nothing where that is missing", async () => {
+    const level = { kind: "level" as const, weight: 1, column: "signal" };
+    const fitted = await fitDirect(rows, { ...options, members: [{ ...blend[0]!, weight: 1 }, level] });
+    expect(fitted.kinds).toEqual(["trees"]);
+    const few = quantityRows(200, 9);
+    const signal = few.matrix.columns[few.matrix.names.indexOf("signal")]!.slice();
+    signal[0] = Number.NaN;
+    const asked = { ...few, matrix: withColumn(few.matrix, "signal", signal) };
+    const trees = fitted.only("trees").predict(asked).point;
+    const { point } = fitted.predict(asked);
+    const told = fitted.explain(asked, ["who", "when", "what"]);
+    for (let i = 0; i < point.length; i++) {
+      if (point[i] === 0 || trees[i] === 0) continue;
+      const says = Math.log(few.expectation[i]! + 5) + (Number.isNaN(signal[i]!) ? 0 : signal[i]!);
+      expect(Math.log(point[i]! + 5)).toBeCloseTo((Math.log(trees[i]! + 5) + says) / 2, 5);
+      const sum = told.parts.reduce((total, { contribution }) => total + contribution[i]!, told.start[i]!);
+      expect(sum).toBeCloseTo(point[i]!, 6);
+    }
+    expect(DirectForecaster.fromBytes(fitted.toBytes()).predict(asked).point).toEqual(point);
+    const gone = { ...level, column: "sign" };
+    await expect(fitDirect(rows, { ...options, members: [gone] })).rejects.toThrow(/no column "sign"/);
+  });
+
   test("a member that does not know an entity leaves its weight to the others", async () => {
     const fitted = await fitDirect(rows, { ...options, members: blend, levels: [] });
     const strange = {
@@ -313,7 +361,16 @@ describe("the direct forecaster", () => {
   });
 
   test("members without a weight, or with one below 0, are refused", async () => {
-    for (const weights of [[0], [-1, 2]]) {
+    for (const weights of [
+      [0],
+      [-1, 2],
+      [[]],
+      [
+        [1, 0],
+        [0.5, 0],
+      ],
+      [[1, -1], 2],
+    ]) {
       const members = weights.map((weight) => ({ kind: "trees" as const, weight }));
       await expect(fitDirect(rows, { ...options, members })).rejects.toThrow(/weights/);
     }
@@ -427,17 +484,17 @@ describe("the direct forecaster", () => {
   test("saved bytes with a valid checksum but impossible contents are refused", async () => {
     const { sections } = unpack(
       (await fitDirect(rows, { ...options, calibrate: "none" })).toBytes(),
-      "direct-forecaster/3",
+      "direct-forecaster/4",
     );
     const good = {
       transform: { name: "logRatio", offset: 5 },
       featureNames: ["entity", "lead", "signal"],
       levels: [0.1, 0.5, 0.9],
-      members: [{ kind: "trees", weight: 1, hasEffects: 0, departFrom: "" }],
+      members: [{ kind: "trees", weights: [1], hasEffects: 0, departFrom: "" }],
       offsets: [{ byLead: [] }, { byLead: [] }],
     };
     const load = (change: object, parts = sections) =>
-      DirectForecaster.fromBytes(pack("direct-forecaster/3", { ...good, ...change }, parts));
+      DirectForecaster.fromBytes(pack("direct-forecaster/4", { ...good, ...change }, parts));
     expect(load({}).levels).toEqual([0.1, 0.5, 0.9]);
     const hostile = [
       { levels: [0.9, 0.5, 0.1] },
@@ -449,13 +506,15 @@ describe("the direct forecaster", () => {
       { transform: { name: "sqrt" } },
       { featureNames: ["entity", "signal", "lead"] },
       { members: [] },
-      { members: [{ kind: "trees", weight: -1, hasEffects: 0, departFrom: "" }] },
-      { members: [{ kind: "trees", weight: 1, hasEffects: 0, departFrom: "sign" }] },
-      { members: [{ kind: "trees", weight: 1, hasEffects: 1, departFrom: "" }] },
-      { members: [{ kind: "forest", weight: 1, hasEffects: 0, columns: { names: [], categorical: [] } }] },
+      { members: [{ kind: "trees", weights: [-1], hasEffects: 0, departFrom: "" }] },
+      { members: [{ kind: "trees", weights: [], hasEffects: 0, departFrom: "" }] },
+      { members: [{ kind: "trees", weights: [1], hasEffects: 0, departFrom: "sign" }] },
+      { members: [{ kind: "trees", weights: [1], hasEffects: 1, departFrom: "" }] },
+      { members: [{ kind: "level", weights: [1], hasEffects: 0, column: "sign" }] },
+      { members: [{ kind: "forest", weights: [1], hasEffects: 0, columns: { names: [], categorical: [] } }] },
       {
         members: [
-          { kind: "network", weight: 1, hasEffects: 0, columns: { names: ["lead"], categorical: [] } },
+          { kind: "network", weights: [1], hasEffects: 0, columns: { names: ["lead"], categorical: [] } },
         ],
       },
     ];

@@ -92,11 +92,17 @@ whole loop: ${seconds(1000 * summary.totalSeconds)}; at most ${main} MB resident
 
 function targetText({ city, target, champion, scores, verdict, batch }: TargetSummary): string {
   const lines = [`${city}: ${target}, champion ${championText(champion)}\n`];
-  if (scores) lines.push("below" in scores ? stockOutScores(scores) : scoreTable(scores));
-  if (verdict) lines.push(verdictText(verdict));
+  lines.push(trainedText({ scores, verdict }));
   if (batch) lines.push(batchText(batch));
   return lines.join("");
 }
+
+/** What a training is judged by, and how. */
+export const trainedText = ({ scores, verdict }: Pick<TargetSummary, "scores" | "verdict">): string =>
+  [
+    scores === null ? "" : "below" in scores ? stockOutScores(scores) : scoreTable(scores),
+    verdict === null ? "" : verdictText(verdict),
+  ].join("");
 
 const championText = (champion: number | null) =>
   champion === null
@@ -106,7 +112,7 @@ const championText = (champion: number | null) =>
       : `is version ${champion}`;
 
 /** A verdict with each gate's value and bounds. */
-export function verdictText(verdict: Verdict): string {
+function verdictText(verdict: Verdict): string {
   const number = (value: number | null) => (value === null ? "-" : String(Number(value.toPrecision(4))));
   const gates = table(
     verdict.gates,

@@ -48,12 +48,22 @@ export const quantileRows = 300_000;
 /** Penalty of ridge regressions on standardised columns, in rows. */
 const ridgeAlpha = 60;
 
+/** The level of a blend, on the scale of the target; a forecast of no kind by itself. */
+const steadyLevel = "median_12_weeks";
+
+/** A share at every lead, or at the first one and at `farDays`, and in between by the lead. */
+type Share = number | readonly [first: number, far: number];
+type Blend = Partial<Record<MemberKindName | "level", Share>>;
+const farDays = 14;
+
 /**
- * Weights that did best on windows before those that are reported. Young: a history that has not seen every season
- * twice, of which a network makes a line into those that it never saw.
+ * Weights that did best on windows before those that are reported. Days: what a regression of one series makes of the
+ * newest days and of the weather holds tomorrow; in two weeks trees, which all series share, and a level that hardly
+ * moves have more to say. Young: a history that has not seen every season twice, of which a network makes a line into
+ * those that it never saw.
  */
-const blends: Record<"days" | "near" | "young" | "far", Partial<Record<MemberKindName, number>>> = {
-  days: { ridge: 0.65, trees: 0.35 },
+const blends: Record<"days" | "near" | "young" | "far", Blend> = {
+  days: { ridge: [0.75, 0.4], trees: [0.25, 0.5], level: [0, 0.1] },
   near: { trees: 0.45, network: 0.55 },
   young: { trees: 0.8, network: 0.2 },
   far: { trees: 0.6, effects: 0.25, network: 0.15 },
@@ -74,16 +84,26 @@ export function membersOf(
   effort: Effort,
 ): MemberSpec[] {
   const { seed } = target.training;
-  if (kind === "blend") {
-    const blend = declaredModel(target, view).blend ?? blends[usualBlend(view)];
-    return memberKinds.flatMap((part) => {
-      const share = blend[part] ?? 0;
-      return share === 0
-        ? []
-        : membersOf(part, target, view, effort).map((spec) => ({ ...spec, weight: spec.weight * share }));
-    });
-  }
-  return isFar(view) ? farMembers(kind, seed, view, effort) : nearMembers(kind, seed, view, effort);
+  const of = (part: MemberKindName) =>
+    isFar(view) ? farMembers(part, seed, view, effort) : nearMembers(part, seed, view, effort);
+  if (kind !== "blend") return of(kind);
+  const { level, ...blend }: Blend = declaredModel(target, view).blend ?? blends[usualBlend(view)];
+  const members = memberKinds.flatMap((part) =>
+    blend[part] ? of(part).map((spec) => weighted(spec, blend[part]!)) : [],
+  );
+  if (level) members.push(weighted({ kind: "level", weight: 1, column: steadyLevel }, level));
+  return members;
+}
+
+/** A member as its kind has it: the same weight at every lead. */
+type Member = MemberSpec & { readonly weight: number };
+
+function weighted(spec: Member, share: Share): MemberSpec {
+  const { weight } = spec;
+  if (typeof share === "number") return { ...spec, weight: weight * share };
+  const [first, far] = share;
+  const byLead = (_: unknown, i: number) => weight * (first + ((far - first) * i) / (farDays - 1));
+  return { ...spec, weight: Array.from({ length: farDays }, byLead) };
 }
 
 function usualBlend(view: FeatureView): keyof typeof blends {
@@ -92,7 +112,7 @@ function usualBlend(view: FeatureView): keyof typeof blends {
   return view.seasonal.every((name) => view.columns.includes(name)) ? "near" : "young";
 }
 
-function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): MemberSpec[] {
+function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): Member[] {
   const columns = view.smooth;
   // The expectation of days is four weeks old on average; the newest days say more of how things stand.
   if (kind === "trees" || kind === "forest")
@@ -116,7 +136,7 @@ function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effo
   ];
 }
 
-function farMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): MemberSpec[] {
+function farMembers(kind: MemberKindName, seed: number, view: FeatureView, effort: Effort): Member[] {
   const effects = effectTerms(view);
   const [usual] = halfLives;
   if (kind === "forest") return [{ kind, weight: 1, seed, halfLifeDays: usual }];
@@ -142,10 +162,9 @@ function farMembers(kind: MemberKindName, seed: number, view: FeatureView, effor
   }));
 }
 
-type NetworkSpec = MemberSpec & { kind: "network" };
+type NetworkSpec = Member & { kind: "network" };
 
 const networks = (
   { networks: count }: Effort,
   spec: (i: number) => Omit<NetworkSpec, "kind" | "weight">,
-): MemberSpec[] =>
-  Array.from({ length: count }, (_, i) => ({ kind: "network", weight: 1 / count, ...spec(i) }));
+): Member[] => Array.from({ length: count }, (_, i) => ({ kind: "network", weight: 1 / count, ...spec(i) }));

@@ -21,9 +21,13 @@ describe("the command line", () => {
     for (const name of [
       "up",
       "run",
+      "train",
       "backfill",
       "backtest",
+      "compare",
+      "tune",
       "predict",
+      "explain",
       "models",
       "promote",
       "rollback",

@@ -235,6 +235,14 @@ describe.sequential("up, from the first start to a start without its source", ()
       err: expect.stringContaining("until then what is there is served"),
     });
   }, 60_000);
+
+  test("a training by hand tells its scores beside the naive forecasts, and its verdict", async () => {
+    const trained = await run("train", ...at.filter((part) => part !== "--json"));
+    expect(trained.code, trained.err).toBe(0);
+    expect(trained.out).toMatch(/trees .*\n/);
+    expect(trained.out).toContain("last-week");
+    expect(trained.out).toMatch(/verdict: (promote|reject): .+\nmodel: version 2 /s);
+  }, 60_000);
 });
 
 /** A port on which nobody listens. */

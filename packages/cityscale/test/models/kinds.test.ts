@@ -48,13 +48,25 @@ describe("a history under 550 days", () => {
 });
 
 describe("a blend", () => {
-  test("of days is mostly ridge regressions, of columns that the view has", () => {
+  test("of days goes from ridge regressions tomorrow to trees and a level in two weeks, of columns that the view has", () => {
     const { target, view } = viewOf("1d", { horizon: "14d" });
     const members = membersOf("blend", target, view, fullEffort);
-    expect(members.map(({ kind, weight }) => [kind, weight])).toEqual([
-      ["trees", 0.35],
-      ["ridge", 0.65],
+    const shares = (lead: number) =>
+      members.map(({ kind, weight }) => [kind, (weight as number[])[lead - 1]!] as const);
+    expect(shares(1)).toEqual([
+      ["trees", 0.25],
+      ["ridge", 0.75],
+      ["level", 0],
     ]);
+    expect(shares(14)).toEqual([
+      ["trees", 0.5],
+      ["ridge", 0.4],
+      ["level", 0.1],
+    ]);
+    for (let lead = 1; lead <= 14; lead++)
+      expect(shares(lead).reduce((sum, [, share]) => sum + share, 0)).toBeCloseTo(1);
+    const level = members.find((member) => member.kind === "level")!;
+    expect(view.columns).toContain(level.column);
     const ridge = members.find((member) => member.kind === "ridge")!;
     expect(ridge.columns!.names.filter((name) => !view.columns.includes(name))).toEqual([]);
     expect(ridge.columns!.names).toContain("x_letter");
@@ -78,7 +90,7 @@ describe("a blend", () => {
       const known = learnable(view, Float64Array.of(0, days * 86_400_000));
       const members = membersOf("blend", target, known, fullEffort);
       const share = (kind: string) =>
-        members.reduce((sum, member) => sum + (member.kind === kind ? member.weight : 0), 0);
+        members.reduce((sum, member) => sum + (member.kind === kind ? (member.weight as number) : 0), 0);
       return { trees: share("trees"), network: share("network") };
     };
     expect(sharesAfter(549).network).toBeCloseTo(0.2);
@@ -102,6 +114,16 @@ describe("a blend", () => {
     for (const change of ["wxdep", "wxchange", "wxdaychange"])
       expect(view.timeless).not.toContain(`${change}_temperature`);
     expect(read).toEqual(expect.arrayContaining(["wx_heat", "wxnear_rain_root", "twilight", "x_letter"]));
+  });
+
+  test("of days has the weights that are declared at every lead, and no level", () => {
+    const training = { blend: { ridge: 3, trees: 1 } };
+    const { target, view } = viewOf("1d", { horizon: "14d", training });
+    const members = membersOf("blend", target, view, fullEffort);
+    expect(members.map(({ kind, weight }) => [kind, weight])).toEqual([
+      ["trees", 1],
+      ["ridge", 3],
+    ]);
   });
 
   test("near and far are declared apart", () => {

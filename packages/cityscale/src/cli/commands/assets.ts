@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { CityScaleError } from "../../core/index.ts";
+import type { TrainReport } from "../../pipeline/index.ts";
 import { print, withCityOf } from "../ask.ts";
 import { exitCodes } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
@@ -7,6 +8,7 @@ import { type Add, type CityFlags, withCity } from "../options.ts";
 import type { OwnerClient } from "../owner-client.ts";
 import { Progress } from "../progress.ts";
 import { listenForStop } from "../signals.ts";
+import { trainedText } from "../up-summary.ts";
 
 /** A job as the routes answer it; instants are ISO 8601. */
 export interface JobAnswer {
@@ -43,6 +45,18 @@ export function addAssets(program: Command, add: Add, io: Io): void {
   add(
     withCity(
       program
+        .command("train")
+        .description(
+          "train a model on what is known now, judge it beside the champion and the naive forecasts, and make it champion when it passes the gates",
+        ),
+    ),
+    ["cityscale train --city paris-bikes", "cityscale train --city bay-wheels --target bikes-out-30 --json"],
+    (_args, flags: CityFlags) =>
+      makeAsset(io, flags, { asset: "model" }, (result) => trainedText(result as TrainReport)),
+  );
+  add(
+    withCity(
+      program
         .command("backfill")
         .description("make an asset for a past period and wait for it")
         .argument("<asset>", "observations, forecasts or outcomes")
@@ -58,10 +72,12 @@ export function addAssets(program: Command, add: Add, io: Io): void {
   );
 }
 
+/** @param more what is told of the result, beside the job's own last word */
 async function makeAsset(
   io: Io,
   flags: CityFlags,
   order: { asset: string; from?: string; to?: string },
+  more: (result: unknown) => string = () => "",
 ): Promise<number> {
   // From the very beginning: opening a data folder takes its time too, and is to end cleanly.
   using stop = listenForStop(() => io.err("Cancelling; once more to leave it.\n"));
@@ -71,7 +87,7 @@ async function makeAsset(
     const queued = await client.request<JobAnswer>("POST", "/v1/jobs", { ...order, city, ...target });
     const job = await follow(client, io, queued, `${order.asset} of ${city}`, stop.signal);
     print(io, flags.json, job, () =>
-      job.state === "succeeded" ? `${job.kind}: ${job.message ?? "done"}\n` : "",
+      job.state === "succeeded" ? `${more(job.result)}${job.kind}: ${job.message ?? "done"}\n` : "",
     );
     if (job.state === "succeeded") return exitCodes.done;
     if (job.state === "cancelled") return exitCodes.interrupted;
