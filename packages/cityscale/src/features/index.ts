@@ -24,7 +24,6 @@ export {
   profileDays,
   profileInstant,
   profileMemoryMs,
-  profilesOfLake,
   publicHolidays,
   readLevels,
   type Station,

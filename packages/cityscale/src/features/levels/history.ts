@@ -98,7 +98,7 @@ export class LevelHistory {
   /**
    * @param holidays local day numbers
    * @param parts.profilesAt where profiles come from that are kept elsewhere; computed from `levels` when left out.
-   *   Their stations must be those of `levels`.
+   *   Their places must be those of the stations of `levels`.
    * @param parts.weather without it there are no columns of weather
    */
   constructor(
@@ -139,10 +139,15 @@ export class LevelHistory {
    * 16: the main profile in the origin's slot.
    */
   falls(target: LevelTarget, origin: number): Float32Array {
-    const profiles = this.profiles(target, this.profileInstant(origin));
-    const cells = this.levels.stations.length * fallDepths;
-    const first = this.#week.placeOf(origin).slot * cells;
-    return profiles.windows[1].fall.subarray(first, first + cells);
+    const { windows, places } = this.profiles(target, this.profileInstant(origin));
+    const { fall, turnover } = windows[1];
+    const first = this.#week.placeOf(origin).slot * turnover.length;
+    const falls = new Float32Array(places.length * fallDepths);
+    for (const [s, place] of places.entries()) {
+      const from = (first + place) * fallDepths;
+      falls.set(fall.subarray(from, from + fallDepths), s * fallDepths);
+    }
+    return falls;
   }
 
   /**
