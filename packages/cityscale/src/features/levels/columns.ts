@@ -204,8 +204,9 @@ const profile: Block = {
     for (let s = 0; s < stations.length; s++) {
       const moved = c["fell_60"]![s]! + c["rose_60"]![s]!;
       if (Number.isNaN(moved)) continue;
+      const p = here + places[s]!;
       activity += moved;
-      expected += (main.falls[here + places[s]!]! + main.rises[here + places[s]!]!) * perHour;
+      expected += (main.falls[p]! + main.rises[p]!) * perHour;
     }
     const cityActivity = expected > 0 ? activity / expected : Number.NaN;
     const factor = Number.isNaN(cityActivity) ? 1 : Math.min(3, Math.max(0.3, cityActivity));

@@ -219,6 +219,28 @@ describe("profiles kept for the next process", () => {
     });
   });
 
+  test("give the features and falls of a station that has come since", async () => {
+    const origin = options.asOf - 3 * 86_400_000;
+    const asOf = profileInstant(timeZone, origin);
+    await lake.read(async (connection) => {
+      const levels = await readLevels(connection, { knownBy: origin }, stations);
+      const profiles = await fromNewProcess(connection, { ...options, asOf }, false);
+      expect([...profiles[0]!.places]).toEqual([0, 1, 2, 3, 6, 4, 5]);
+      const holidays = await publicHolidays(connection);
+      const whole = new LevelHistory(levels, timeZone, holidays);
+      const live = new LevelHistory(levels, timeZone, holidays, {
+        profilesAt: (target) => profiles[targets.indexOf(target)]!,
+      });
+      for (const target of targets) {
+        const [expected, found] = [whole, live].map((history) =>
+          history.features(target, Float64Array.of(origin)),
+        );
+        expect(found!.columns).toEqual(expected!.columns);
+        expect(live.falls(target, origin)).toEqual(whole.falls(target, origin));
+      }
+    });
+  });
+
   // Where this fails on purpose, count `definition` in kept-profiles.ts up and write the new one here.
   test("have one meaning as long as their definition stays the same", async () => {
     const bytes = await lake.read((connection) => fresh(connection));
