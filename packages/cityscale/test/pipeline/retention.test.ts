@@ -349,10 +349,13 @@ describe("retention of dataset versions", () => {
         mkdirSync(join(home, folder), { recursive: true });
       writeFileSync(join(home, "datasets/counters/.removing-ab12/steps.parquet"), "half");
       writeFileSync(join(home, "profiles/bikes/.168.bin.77.tmp"), "half");
+      writeFileSync(join(home, "profiles/bikes.bin"), "of an earlier version");
+      writeFileSync(join(home, "profiles/bikes/168.bin"), "kept");
       await using _ = await openKept(root);
       expect(existsSync(join(home, "datasets/counters/.removing-ab12"))).toBe(false);
       expect(readdirSync(join(home, "backups"))).toEqual([]);
-      expect(readdirSync(join(home, "profiles/bikes"))).toEqual([]);
+      expect(readdirSync(join(home, "profiles"))).toEqual(["bikes"]);
+      expect(readdirSync(join(home, "profiles/bikes"))).toEqual(["168.bin"]);
     } finally {
       rmSync(root, { recursive: true, force: true });
     }

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { type Log, messageOf } from "../../core/index.ts";
 import type { Connection } from "../../lake/index.ts";
 import { type FallProfiles, profileDays } from "./fall-profile.ts";
-import { publicHolidays } from "./history.ts";
 import type { Station } from "./levels.ts";
 import { readProfiles } from "./profile-file.ts";
 import {
@@ -12,6 +11,7 @@ import {
   makeProfiles,
   type ProfileFile,
   type ProfileOptions,
+  profileHolidays,
   profileRange,
   profilesOf,
   type StationProfiles,
@@ -157,14 +157,12 @@ export class KeptProfiles {
 const hashOf = (value: unknown) => createHash("sha256").update(JSON.stringify(value)).digest("hex");
 
 /** What is asked for and how many snapshots there are for it. */
-async function askedFor(
-  connection: Connection,
-  { timeZone, targets, asOf }: ProfileOptions,
-): Promise<string> {
+async function askedFor(connection: Connection, options: ProfileOptions): Promise<string> {
+  const { timeZone, targets, asOf } = options;
   const rows = await connection.first<{ n: number }>(
     `SELECT count(*) AS n FROM snapshots WHERE ${profileRange(asOf)}`,
   );
-  const holidays = [...(await publicHolidays(connection))].sort((a, b) => a - b);
+  const holidays = await profileHolidays(connection, options);
   return hashOf([definition, profileDays, asOf, timeZone, targets, holidays, rows!.n]);
 }
 

@@ -17,7 +17,7 @@ serveOrder<ProfileOrder>(async ({ snapshots, path, key, ...asked }) => {
   const windows = new Array<ProfileWindows>(targets.length);
   // What the history of one level holds is gone before the other's is made.
   for (const level of new Set(targets.map(({ measure }) => measure))) {
-    const history = new LevelHistory(levels, timeZone, holidays);
+    const history = new LevelHistory(levels, timeZone, new Set(holidays));
     for (const [i, target] of targets.entries())
       if (target.measure === level) windows[i] = history.profiles(target, asOf).windows;
   }

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { runChild } from "../../core/index.ts";
+import { localDay } from "../../domain/index.ts";
 import { type Connection, literal } from "../../lake/index.ts";
 import { type FallProfiles, type ProfileWindows, profileDays } from "./fall-profile.ts";
 import { type LevelTarget, publicHolidays } from "./history.ts";
@@ -40,7 +41,7 @@ export interface ProfileFile {
 export interface ProfileOrder extends ProfileOptions, Pick<ProfileFile, "path" | "key"> {
   /** Parquet file of the snapshots. */
   readonly snapshots: string;
-  readonly holidays: ReadonlySet<number>;
+  readonly holidays: readonly number[];
 }
 
 const dayMs = 86_400_000;
@@ -52,6 +53,16 @@ const fromOf = (asOf: number) => asOf - profileDays[2] * dayMs - dayMs / 24;
 export const profileRange = (asOf: number): string =>
   `"at" >= ${Math.ceil(fromOf(asOf))} AND known_at <= ${Math.floor(asOf)}`;
 
+/** The public holidays that profiles look at, as local day numbers in order: those of next year, say, change none. */
+export async function profileHolidays(
+  connection: Connection,
+  { timeZone, asOf }: ProfileOptions,
+): Promise<number[]> {
+  const [first, last] = [localDay(timeZone, fromOf(asOf)), localDay(timeZone, asOf)];
+  const days = await publicHolidays(connection);
+  return [...days].filter((day) => day >= first && day <= last).sort((a, b) => a - b);
+}
+
 /**
  * Makes the profiles of each target as known at an instant, from the lake's snapshots of the longest window, and stores
  * them in a file. A process of its own reads sixteen weeks of snapshots and computes: this one copies them out of the
@@ -59,17 +70,17 @@ export const profileRange = (asOf: number): string =>
  */
 export async function makeProfiles(
   connection: Connection,
-  { timeZone, targets, asOf }: ProfileOptions,
+  options: ProfileOptions,
   { path, key, temporary, signal }: ProfileFile,
 ): Promise<void> {
   await inScratch(temporary, async (scratch) => {
     const snapshots = join(scratch, "snapshots.parquet");
     await connection.run(
-      `COPY (SELECT * EXCLUDE (docks_disabled, ingested_at, source) FROM snapshots WHERE ${profileRange(asOf)})
+      `COPY (SELECT * EXCLUDE (docks_disabled, ingested_at, source) FROM snapshots WHERE ${profileRange(options.asOf)})
        TO ${literal(snapshots)} (FORMAT parquet)`,
     );
-    const holidays = await publicHolidays(connection);
-    const order: ProfileOrder = { snapshots, holidays, timeZone, targets, asOf, path, key };
+    const holidays = await profileHolidays(connection, options);
+    const order: ProfileOrder = { ...options, snapshots, holidays, path, key };
     await runChild(new URL("./profile-process.ts", import.meta.url), order, { signal });
   });
 }

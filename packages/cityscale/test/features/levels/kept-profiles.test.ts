@@ -144,7 +144,7 @@ describe("profiles kept for the next process", () => {
       "another count": [`UPDATE snapshots SET bikes = bikes - 1 WHERE "at" = ${one} AND bikes > 0`],
       "stations out of service": [`UPDATE snapshots SET renting = false WHERE e = 2 AND ${before}`],
       "known later": [`UPDATE snapshots SET known_at = known_at + 1000 WHERE ${before} AND e = 1`],
-      "another holiday": ["INSERT INTO holidays SELECT day + 7, name, kind, known_at FROM holidays"],
+      "another holiday": ["INSERT INTO holidays SELECT day - 7, name, kind, known_at FROM holidays"],
     };
     await lake.read((connection) => fromNewProcess(connection));
     await mark();
@@ -155,6 +155,12 @@ describe("profiles kept for the next process", () => {
         expect(isMarked(await fromNewProcess(connection)), what).toBe(false);
       });
     }
+    // What they are not made from.
+    writeFileSync(path, marked);
+    const later = ["INSERT INTO holidays SELECT day + 300, name, kind, known_at FROM holidays"];
+    await supposing(later, async (connection) => {
+      expect(isMarked(await fromNewProcess(connection))).toBe(true);
+    });
     for (const [what, asked] of Object.entries({
       "another week": { ...options, asOf: options.asOf - weekMs },
       "another bound": { ...options, targets: [targets[0]!, { ...targets[1]!, below: 2 }] },
