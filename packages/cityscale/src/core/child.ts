@@ -3,6 +3,14 @@ import { constants, setPriority } from "node:os";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "./errors.ts";
 
+export interface ChildOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly execArgv?: readonly string[];
+  /** Whether somebody waits; otherwise everything else that the machine has to do comes first. */
+  readonly urgent?: boolean;
+  readonly onMessage?: (message: unknown) => void;
+}
+
 /**
  * Runs a module in a process of its own and waits for its end: the event loop stays free, memory that the work takes
  * is gone with it, and work that dies takes nothing with it. The module calls `serveOrder`. The order and what the child
@@ -11,15 +19,7 @@ import { messageOf } from "./errors.ts";
 export async function runChild(
   module: URL,
   order: object,
-  {
-    signal,
-    execArgv = [],
-    onMessage,
-  }: {
-    readonly signal?: AbortSignal | undefined;
-    readonly execArgv?: readonly string[];
-    readonly onMessage?: (message: unknown) => void;
-  } = {},
+  { signal, execArgv = [], urgent = false, onMessage }: ChildOptions = {},
 ): Promise<void> {
   signal?.throwIfAborted();
   await new Promise<void>((resolve, reject) => {
@@ -30,6 +30,7 @@ export async function runChild(
       env: { ...process.env, MALLOC_ARENA_MAX: "2" },
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
+    if (!urgent) yieldToOthers(child.pid);
     let stderr = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       stderr = (stderr + text).slice(-4000);
@@ -51,16 +52,21 @@ export async function runChild(
   });
 }
 
-/**
- * In a module that `runChild` runs: does the work that is ordered, after whatever else the machine has to do, and ends
- * with it, or with the process that ordered it.
- */
-export function serveOrder<Order>(work: (order: Order) => Promise<void>): void {
+/** Threads begin with the priority that their process has then: it is set before there are any. */
+function yieldToOthers(pid: number | undefined): void {
+  if (pid === undefined) return;
   try {
-    setPriority(constants.priority.PRIORITY_LOW);
+    setPriority(pid, constants.priority.PRIORITY_LOW);
   } catch {
     // Where priorities cannot be set, the work merely competes.
   }
+}
+
+/**
+ * In a module that `runChild` runs: does the work that is ordered, and ends with it, or with the process that ordered
+ * it.
+ */
+export function serveOrder<Order>(work: (order: Order) => Promise<void>): void {
   process.on("disconnect", () => process.exit(1));
   process.once("message", (order: Order) => {
     work(order).then(

@@ -78,7 +78,8 @@ export class KeptProfiles {
       const asked = await askedFor(connection, options);
       const key = await this.#keyOf(connection, options, asked);
       const path = this.#pathOf(options.asOf);
-      if (!(await this.#read(path, key))) await this.#make(connection, options, { path, key, signal });
+      if (!(await this.#read(path, key)))
+        await this.#make(connection, options, { path, key, urgent: false, signal });
       this.#seen.set(options.asOf, { asked, key });
     });
   }
@@ -101,7 +102,7 @@ export class KeptProfiles {
     const key = await this.#keyOf(connection, options, asked);
     const path = this.#pathOf(asOf);
     const made = async (at: string) => {
-      await this.#make(connection, options, { path: at, key, signal });
+      await this.#make(connection, options, { path: at, key, urgent: true, signal });
       const of = await readProfiles(at, key);
       if (!of) throw new Error(`${at} does not hold what was just written to it`);
       return of;

@@ -34,6 +34,8 @@ export interface ProfileFile {
   readonly key: string;
   /** Folder for what is gone afterwards. */
   readonly temporary: string;
+  /** Whether a batch waits. */
+  readonly urgent: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -71,7 +73,7 @@ export async function profileHolidays(
 export async function makeProfiles(
   connection: Connection,
   options: ProfileOptions,
-  { path, key, temporary, signal }: ProfileFile,
+  { path, key, temporary, urgent, signal }: ProfileFile,
 ): Promise<void> {
   await inScratch(temporary, async (scratch) => {
     const snapshots = join(scratch, "snapshots.parquet");
@@ -81,7 +83,7 @@ export async function makeProfiles(
     );
     const holidays = await profileHolidays(connection, options);
     const order: ProfileOrder = { ...options, snapshots, holidays, path, key };
-    await runChild(new URL("./profile-process.ts", import.meta.url), order, { signal });
+    await runChild(new URL("./profile-process.ts", import.meta.url), order, { urgent, signal });
   });
 }
 
