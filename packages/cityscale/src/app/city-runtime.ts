@@ -114,11 +114,12 @@ export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
       lagMs: (target: Target) => lagOf({ city, lagMs }, target),
     });
     await server.open();
-    const profiles = join(config.home, "profiles", `${city.id}.bin`);
+    const temporary = join(config.home, "lakes", "tmp");
+    const profiles = join(config.home, "profiles", city.id);
     const risk =
       binaryTargets(city).length === 0
         ? null
-        : new RiskServer({ city, lake, registry, clock, log, profiles });
+        : new RiskServer({ city, lake, registry, clock, log, profiles, temporary });
     await risk?.open();
     if (risk) await lake.define(riskScoreTables);
     await lake.define(outcomeTables + anomalyTables);
@@ -136,7 +137,7 @@ export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
       metrics,
       audit: options.audit,
       datasets: join(config.home, "datasets", city.id),
-      temporary: join(config.home, "lakes", "tmp"),
+      temporary,
       threads: config.threads,
       memoryMb: memory,
       codeVersion: options.codeVersion,

@@ -8,6 +8,8 @@ import {
   forecast,
   ingest,
   outcomes,
+  profiles,
+  profilesDue,
   riskOutcomesDue,
   train,
 } from "../pipeline/index.ts";
@@ -24,7 +26,7 @@ export interface AssetPayload {
   readonly scheduledAt?: number;
 }
 
-/** Each asset is made by one kind of job of the same name. */
+/** Each asset is made by one kind of job of the same name, and so are profiles, which batches read. */
 export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>): void {
   const find = (payload: AssetPayload) => {
     const runtime = cities.get(payload.city);
@@ -72,9 +74,20 @@ export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>)
       const period = range(context.payload);
       if (period) return { origins: await backfillForecasts(parts, target, period.from, period.to, context) };
       const batches = await forecast(parts, target, context, context.payload.scheduledAt);
-      return target.kind === "binary" ? batches : batches[0];
+      if (target.kind !== "binary") return batches[0];
+      if (await profilesDue(parts)) {
+        const city = parts.city.id;
+        await jobs.enqueue("profiles", { city }, { key: `profiles/${city}` });
+      }
+      return batches;
     },
     { lane: "forecast", retries: 3, timeoutMs: 3 * 3_600_000 },
+  );
+  jobs.define<AssetPayload>(
+    "profiles",
+    async (context) => await profiles(find(context.payload).parts, context),
+    // No batch waits for them, nor they for a training. What fails is asked for again by the next batch.
+    { lane: "ingest", retries: 1 },
   );
   jobs.define<AssetPayload>(
     "outcomes",

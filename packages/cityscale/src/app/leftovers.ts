@@ -10,7 +10,8 @@ export function removeLeftovers(home: string): void {
   const halves = {
     backups: /^\.[^/\\]+$/,
     datasets: /(?:^|[/\\])\.(?:writing|removing)-[^/\\]*$/,
-    profiles: /\.tmp$/,
+    // An earlier version kept one file for each city.
+    profiles: /\.tmp$|^[^/\\]+\.bin$/,
   };
   for (const [name, half] of Object.entries(halves)) {
     const folder = join(home, name);

@@ -1,4 +1,5 @@
 export * from "./audit.ts";
+export * from "./child.ts";
 export * from "./clock.ts";
 export * from "./config.ts";
 export * from "./database.ts";

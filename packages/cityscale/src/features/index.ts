@@ -3,11 +3,13 @@ export { eventLoadNames, isFar, type ViewPart, viewParts } from "./columns.ts";
 export { deadZerosSql } from "./dead-zeros.ts";
 export {
   capacityAt,
+  comingInstant,
   distanceKm,
   type FallProfile,
   type FallProfiles,
   featureMemoryMs,
   hasWeather,
+  inForceAfterMs,
   KeptProfiles,
   LevelHistory,
   type LevelRange,
@@ -20,8 +22,8 @@ export {
   type Outcomes,
   type ProfileOptions,
   profileDays,
+  profileInstant,
   profileMemoryMs,
-  profilesOfLake,
   publicHolidays,
   readLevels,
   type Station,

@@ -1,5 +1,4 @@
-import { constants, setPriority } from "node:os";
-import { CityScaleError, messageOf } from "../core/index.ts";
+import { CityScaleError, messageOf, serveOrder } from "../core/index.ts";
 import { defineCity } from "../domain/index.ts";
 import { openVersion } from "../lake/index.ts";
 import { trainCandidate } from "./candidate.ts";
@@ -46,23 +45,11 @@ async function work(order: TrainOrder): Promise<void> {
   });
 }
 
-// The server's answers come first; where priorities cannot be set, training merely competes.
-try {
-  setPriority(constants.priority.PRIORITY_LOW);
-} catch {
-  // Not permitted here.
-}
-process.on("disconnect", () => process.exit(1));
-process.once("message", (order: TrainOrder) => {
-  work(order).then(
-    () => process.exit(0),
-    async (error: unknown) => {
-      await send({
-        type: "failed",
-        code: error instanceof CityScaleError ? error.code : "TRAINING_FAILED",
-        message: messageOf(error),
-      });
-      process.exit(1);
-    },
-  );
+serveOrder<TrainOrder>(async (order) => {
+  try {
+    await work(order);
+  } catch (error) {
+    const code = error instanceof CityScaleError ? error.code : "TRAINING_FAILED";
+    await send({ type: "failed", code, message: messageOf(error) });
+  }
 });

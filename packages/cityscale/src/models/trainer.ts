@@ -1,8 +1,6 @@
-import { type ChildProcess, fork } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { CityScaleError, type ErrorCode, errorCodes } from "../core/index.ts";
+import { CityScaleError, type ErrorCode, errorCodes, messageOf, runChild } from "../core/index.ts";
 import type { CityDeclaration } from "../domain/index.ts";
 import type { Candidate, ServingModel } from "./candidate.ts";
 import type { StockOutCandidate } from "./stock-outs/index.ts";
@@ -43,76 +41,41 @@ export interface Trained {
  * memory does not grow, and a training that dies takes nothing with it.
  * Throws what the training threw, ABORTED, or TRAINING_FAILED when the process died.
  */
-export function trainInProcess(
+export async function trainInProcess(
   order: TrainOrder,
   options: { signal: AbortSignal; onProgress: (message: string, share: number) => void },
 ): Promise<Trained> {
-  return new Promise((resolve, reject) => {
-    let child: ChildProcess;
-    let scratch: string | undefined;
-    // Whatever way the process ends, killed included, nothing of it stays.
-    const sweep = () => {
-      if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true });
-    };
-    try {
-      options.signal.throwIfAborted();
-      mkdirSync(order.temporary, { recursive: true });
-      scratch = mkdtempSync(join(order.temporary, "training-"));
-      child = fork(fileURLToPath(new URL("./train-process.ts", import.meta.url)), {
-        serialization: "advanced",
+  mkdirSync(order.temporary, { recursive: true });
+  const scratch = mkdtempSync(join(order.temporary, "training-"));
+  let last: Exclude<TrainerMessage, { type: "progress" }> | undefined;
+  let died: unknown;
+  try {
+    await runChild(
+      new URL("./train-process.ts", import.meta.url),
+      { ...order, temporary: scratch },
+      {
+        signal: options.signal,
         execArgv: ["--expose-gc"],
-        // As in bin/cityscale.ts: two heaps for all threads.
-        env: { ...process.env, MALLOC_ARENA_MAX: "2" },
-        stdio: ["ignore", "ignore", "pipe", "ipc"],
-      });
-    } catch (error) {
-      sweep();
-      reject(error);
-      return;
-    }
-    let stderr = "";
-    let settled = false;
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      stderr = (stderr + text).slice(-4000);
-    });
-    const settle = (finish: () => void) => {
-      if (settled) return;
-      settled = true;
-      options.signal.removeEventListener("abort", abort);
-      finish();
-    };
-    const abort = () => {
-      child.kill("SIGKILL");
-      settle(() =>
-        reject(new CityScaleError("ABORTED", "training was cancelled", { cause: options.signal.reason })),
-      );
-    };
-    options.signal.addEventListener("abort", abort, { once: true });
-    child.on("message", (message: TrainerMessage) => {
-      if (message.type === "progress") options.onProgress(message.message, message.share);
-      else if (message.type === "done") settle(() => resolve(message));
-      else {
-        const code = message.code in errorCodes ? (message.code as ErrorCode) : "TRAINING_FAILED";
-        settle(() => reject(new CityScaleError(code, message.message)));
-      }
-    });
-    child.once("exit", sweep);
-    child.on("error", (error) => {
-      if (child.pid === undefined) sweep();
-      settle(() =>
-        reject(new CityScaleError("TRAINING_FAILED", "the training process cannot start", { cause: error })),
-      );
-    });
-    child.on("exit", (code, signal) =>
-      settle(() =>
-        reject(
-          new CityScaleError(
-            "TRAINING_FAILED",
-            `the training process ended with ${signal ?? `code ${code}`}${stderr ? `: ${stderr.trim()}` : ""}`,
-          ),
-        ),
-      ),
+        onMessage: (told) => {
+          const message = told as TrainerMessage;
+          if (message.type === "progress") options.onProgress(message.message, message.share);
+          else last = message;
+        },
+      },
     );
-    child.send({ ...order, temporary: scratch });
-  });
+  } catch (error) {
+    died = error;
+  } finally {
+    // Whatever way the process ended, killed included, nothing of it stays.
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  if (last?.type === "done") return last;
+  if (options.signal.aborted)
+    throw new CityScaleError("ABORTED", "training was cancelled", { cause: options.signal.reason });
+  if (last) {
+    const code = last.code in errorCodes ? (last.code as ErrorCode) : "TRAINING_FAILED";
+    throw new CityScaleError(code, last.message);
+  }
+  const how = died === undefined ? "ended without a model" : messageOf(died);
+  throw new CityScaleError("TRAINING_FAILED", `the training process ${how}`, { cause: died });
 }

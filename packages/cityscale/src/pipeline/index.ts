@@ -10,5 +10,6 @@ export {
   type Partitions,
 } from "./partitions.ts";
 export { type CityParts, lagOf, type Progress } from "./parts.ts";
+export { profiles, profilesDue } from "./profiles.ts";
 export { type Expired, expired, retain } from "./retention.ts";
 export { riskOutcomesDue } from "./risk-outcomes.ts";

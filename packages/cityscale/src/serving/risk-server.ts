@@ -11,7 +11,7 @@ import {
   type Target,
 } from "../domain/index.ts";
 import {
-  type FallProfiles,
+  comingInstant,
   featureMemoryMs,
   hasWeather,
   KeptProfiles,
@@ -19,6 +19,8 @@ import {
   type LevelTarget,
   LevelWindow,
   levelHistory,
+  type ProfileOptions,
+  profileInstant,
   profileMemoryMs,
 } from "../features/index.ts";
 import { type Lake, retainedFrom } from "../lake/index.ts";
@@ -63,7 +65,7 @@ interface Asked {
 
 /**
  * Issues batches of all binary targets of one city: every station and target from one origin. The newest snapshots
- * and the profiles of the week stay in memory.
+ * and the profiles in force stay in memory.
  */
 export class RiskServer {
   readonly #city: City;
@@ -78,7 +80,7 @@ export class RiskServer {
   /** One batch at a time: they share what is held in memory. */
   #tail: Promise<unknown> = Promise.resolve();
 
-  /** @param parts.profiles file that keeps the week's profiles for the next process */
+  /** @param parts.profiles folder that keeps profiles for the next process */
   constructor(parts: {
     city: City;
     lake: Lake;
@@ -86,13 +88,14 @@ export class RiskServer {
     clock: Clock;
     log: Log;
     profiles: string;
+    temporary: string;
   }) {
     const { city, registry, log } = parts;
     this.#city = city;
     this.#lake = parts.lake;
     this.#clock = parts.clock;
     this.#log = log;
-    this.#profiles = new KeptProfiles(parts.profiles, log);
+    this.#profiles = new KeptProfiles({ folder: parts.profiles, temporary: parts.temporary, log });
     this.#champions = loadChampions({ registry, city: city.id, log }, (bytes) =>
       BinaryForecaster.fromBytes(bytes),
     );
@@ -105,10 +108,9 @@ export class RiskServer {
     await this.#lake.define(riskTables);
   }
 
-  /** Waits until what is kept for the next process is written; later calls make no batch. */
+  /** Waits for the batch that is being made. */
   async close(): Promise<void> {
     await this.#tail;
-    await this.#profiles.close();
   }
 
   /**
@@ -157,7 +159,7 @@ export class RiskServer {
         this.#champions.get(target.name, stockOutView(level, hasWeather(this.#city)).id),
       ),
     );
-    const history = await this.#history(originAt, options.current);
+    const history = await this.#history(originAt, options);
     options.signal?.throwIfAborted();
     const origins = Float64Array.of(originAt);
     const row = history.newestAt(origins)[0]!;
@@ -219,8 +221,39 @@ export class RiskServer {
     return batches;
   }
 
-  /** Snapshots as known at an origin, with the profiles of its week. */
-  async #history(originAt: number, current: boolean): Promise<LevelHistory> {
+  /** Whether profiles that are to come into force can be made, and no file is known to hold them. Cheap. */
+  async profilesDue(): Promise<boolean> {
+    const coming = this.#comingProfiles();
+    return (
+      coming !== null && (await this.#lake.read((connection) => this.#profiles.isDue(connection, coming)))
+    );
+  }
+
+  /**
+   * Makes the profiles that come into force next, beside the batches, and keeps them in a file for the first that wants
+   * them. Returns their instant; null where there are none to make.
+   */
+  async keepProfiles(signal: AbortSignal): Promise<number | null> {
+    const coming = this.#comingProfiles();
+    if (!coming) return null;
+    await this.#lake.read((connection) => this.#profiles.keep(connection, coming, signal));
+    return coming.asOf;
+  }
+
+  #comingProfiles(): ProfileOptions | null {
+    const asOf = comingInstant(this.#city.timeZone, this.#clock.now());
+    return asOf === null ? null : this.#profilesAt(asOf);
+  }
+
+  #profilesAt(asOf: number): ProfileOptions {
+    return { timeZone: this.#city.timeZone, targets: this.#asked.map(({ level }) => level), asOf };
+  }
+
+  /** Snapshots as known at an origin, with the profiles in force. */
+  async #history(
+    originAt: number,
+    { current, signal }: { current: boolean; signal?: AbortSignal },
+  ): Promise<LevelHistory> {
     const { timeZone } = this.#city;
     return await this.#lake.read(async (connection) => {
       const from = await retainedFrom(connection, "snapshots");
@@ -231,16 +264,16 @@ export class RiskServer {
         );
       await this.#window.extend(connection, originAt);
       const { levels } = this.#window;
-      const targets = this.#asked.map(({ level }) => level);
-      const at = { from: originAt, until: originAt, weather: "issued" } as const;
-      // Its calendar says of which instant the profiles are.
-      let profiles: readonly FallProfiles[] = [];
-      const profilesAt = (target: LevelTarget) => profiles[targets.indexOf(target)]!;
-      const history = await levelHistory(connection, this.#city, levels, at, profilesAt);
-      const asOf = history.profileInstant(originAt);
-      const asked = { stations: levels.stations, timeZone, targets, asOf };
-      profiles = await this.#profiles.get(connection, asked, current);
-      return history;
+      const asked = this.#profilesAt(profileInstant(timeZone, originAt));
+      const reader = { stations: levels.stations, current, signal };
+      const profiles = await this.#profiles.get(connection, asked, reader);
+      return await levelHistory(
+        connection,
+        this.#city,
+        levels,
+        { from: originAt, until: originAt, weather: "issued" },
+        (target) => profiles[asked.targets.indexOf(target)]!,
+      );
     });
   }
 

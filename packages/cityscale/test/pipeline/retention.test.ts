@@ -345,14 +345,17 @@ describe("retention of dataset versions", () => {
     const root = await mkdtemp(join(tmpdir(), "cityscale-kept-"));
     try {
       const home = join(root, "home");
-      for (const folder of ["datasets/counters/.removing-ab12", "backups/.nightly.34ff", "profiles"])
+      for (const folder of ["datasets/counters/.removing-ab12", "backups/.nightly.34ff", "profiles/bikes"])
         mkdirSync(join(home, folder), { recursive: true });
       writeFileSync(join(home, "datasets/counters/.removing-ab12/steps.parquet"), "half");
-      writeFileSync(join(home, "profiles/.bikes.bin.77.tmp"), "half");
+      writeFileSync(join(home, "profiles/bikes/.168.bin.77.tmp"), "half");
+      writeFileSync(join(home, "profiles/bikes.bin"), "of an earlier version");
+      writeFileSync(join(home, "profiles/bikes/168.bin"), "kept");
       await using _ = await openKept(root);
       expect(existsSync(join(home, "datasets/counters/.removing-ab12"))).toBe(false);
       expect(readdirSync(join(home, "backups"))).toEqual([]);
-      expect(readdirSync(join(home, "profiles"))).toEqual([]);
+      expect(readdirSync(join(home, "profiles"))).toEqual(["bikes"]);
+      expect(readdirSync(join(home, "profiles/bikes"))).toEqual(["168.bin"]);
     } finally {
       rmSync(root, { recursive: true, force: true });
     }

@@ -182,17 +182,16 @@ async function loopOfLevels(app: App, city: string): Promise<readonly Job[]> {
   return done.filter(({ state }) => state !== "succeeded");
 }
 
-/** Profiles are written beside a batch, by nothing that could be wrapped but the file system itself. */
+/** Profiles are made in a process of their own; what is seen of it here is the folder that it reads from. */
 function markProfiles(begin: (stage: string) => void, tell: (text: string) => void): void {
-  const { open, rename } = files;
-  const isOurs = (path: unknown) => /profiles\/[^/]+\.tmp$/.test(String(path));
-  files.open = async (path, ...more) => {
-    if (isOurs(path)) begin("profiles");
-    return await open(path, ...more);
-  };
-  files.rename = async (from, to) => {
-    await rename(from, to);
-    if (isOurs(from)) tell("< profiles");
+  const { mkdtemp, rm } = files;
+  files.mkdtemp = (async (prefix: string) => {
+    if (prefix.endsWith("profiles-")) begin("profiles");
+    return await mkdtemp(prefix);
+  }) as typeof mkdtemp;
+  files.rm = async (path, options) => {
+    await rm(path, options);
+    if (/profiles-\w+$/.test(String(path))) tell("< profiles");
   };
   syncBuiltinESMExports();
 }

@@ -35,7 +35,7 @@ const guesses: Record<Stage, number> = {
   version: 3,
   promotion: 3,
   batch: 300,
-  profiles: 5,
+  profiles: 800,
   outcomes: 30,
   retention: 60,
 };

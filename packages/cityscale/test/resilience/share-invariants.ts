@@ -3,16 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createManualClock, createMetrics, openDatabase, silentLog } from "../../src/core/index.ts";
 import { binaryTargets, defineCity } from "../../src/domain/index.ts";
-import {
-  KeptProfiles,
-  LevelHistory,
-  profilesOfLake,
-  publicHolidays,
-  readLevels,
-} from "../../src/features/index.ts";
+import { KeptProfiles, LevelHistory, publicHolidays, readLevels } from "../../src/features/index.ts";
 import { createJobs } from "../../src/jobs/index.ts";
 import { type Connection, retainedFrom } from "../../src/lake/index.ts";
 import { levelTargetOf } from "../../src/models/index.ts";
+import { bytesOf } from "../features/levels/profile-bytes.ts";
 import { type Checked, checkLeftovers, openLakeOf } from "./invariants.ts";
 import { declaration } from "./share-town.ts";
 import { testStart } from "./small-city.ts";
@@ -35,21 +30,16 @@ export async function checkShare(home: string, simulator: string, now: number): 
     await lake.read(async (connection) => {
       const levels = await readLevels(connection, { knownBy: now });
       const history = new LevelHistory(levels, city.timeZone, await publicHolidays(connection));
-      const path = join(home, "profiles", `${city.id}.bin`);
-      seen["profile files"] = existsSync(path) ? 1 : 0;
-      const asked = {
-        ...{ stations: levels.stations, timeZone: city.timeZone, asOf: history.profileInstant(now) },
-        targets: binaryTargets(city).map(levelTargetOf),
-      };
-      const kept = await new KeptProfiles(path, silentLog).get(connection, asked, false);
-      const fresh = await profilesOfLake(connection, asked);
-      const bytes = (profiles: typeof kept) =>
-        profiles.flatMap(({ windows }) =>
-          windows.flatMap((window) => Object.values(window) as Float32Array[]),
-        );
-      const same = bytes(kept).every((values, i) =>
-        Buffer.from(values.slice().buffer).equals(Buffer.from(bytes(fresh)[i]!.slice().buffer)),
-      );
+      const asOf = history.profileInstant(now);
+      const folder = join(home, "profiles", city.id);
+      const temporary = join(home, "lakes", "tmp");
+      seen["profile files"] = existsSync(join(folder, `${asOf}.bin`)) ? 1 : 0;
+      const asked = { timeZone: city.timeZone, asOf, targets: binaryTargets(city).map(levelTargetOf) };
+      const kept = await new KeptProfiles({ folder, temporary, log: silentLog }).get(connection, asked, {
+        ...{ stations: levels.stations, current: false },
+      });
+      const fresh = asked.targets.map((target) => history.profiles(target, asOf));
+      const same = JSON.stringify(bytesOf(kept)) === JSON.stringify(bytesOf(fresh));
       if (!same) violations.push("the profiles used are not those of the snapshots");
     });
     const jobs = await createJobs({ database, clock, log: silentLog, metrics: createMetrics() }).list({

@@ -194,30 +194,32 @@ const profile: Block = {
     "city_activity",
     "spare_after_activity",
   ],
-  fill: ({ levels: { stations }, profiles: { windows }, place, horizonMs }, c) => {
-    const width = stations.length;
+  fill: ({ levels: { stations }, profiles: { windows, places }, place, horizonMs }, c) => {
     const [short, main, long] = windows;
+    const width = main.turnover.length;
     const here = place.slot * width;
     const next = nextSlot(place.slot) * width;
     const perHour = hourMs / horizonMs;
     let [activity, expected] = [0, 0];
-    for (let s = 0; s < width; s++) {
+    for (let s = 0; s < stations.length; s++) {
       const moved = c["fell_60"]![s]! + c["rose_60"]![s]!;
       if (Number.isNaN(moved)) continue;
+      const p = here + places[s]!;
       activity += moved;
-      expected += (main.falls[here + s]! + main.rises[here + s]!) * perHour;
+      expected += (main.falls[p]! + main.rises[p]!) * perHour;
     }
     const cityActivity = expected > 0 ? activity / expected : Number.NaN;
     const factor = Number.isNaN(cityActivity) ? 1 : Math.min(3, Math.max(0.3, cityActivity));
     c["city_activity"]!.fill(cityActivity);
-    for (let s = 0; s < width; s++) {
+    for (let s = 0; s < stations.length; s++) {
+      const p = places[s]!;
       const spare = c["spare"]![s]!;
       const known = !Number.isNaN(spare);
       const depth = known ? Math.min(fallDepths - 1, Math.max(0, spare)) : Number.NaN;
       const at = (window: typeof main, slot: number, k: number) =>
-        known ? window.fall[(slot + s) * fallDepths + k]! : Number.NaN;
-      const falls = main.falls[here + s]!;
-      const rises = main.rises[here + s]!;
+        known ? window.fall[(slot + p) * fallDepths + k]! : Number.NaN;
+      const falls = main.falls[here + p]!;
+      const rises = main.rises[here + p]!;
       const net = rises - falls;
       c["fall_probability"]![s] = at(main, here, depth);
       c["fall_probability_next"]![s] = at(main, next, depth);
@@ -227,16 +229,16 @@ const profile: Block = {
       c["usual_falls"]![s] = falls;
       c["usual_rises"]![s] = rises;
       c["usual_net"]![s] = net;
-      c["usual_net_next"]![s] = main.rises[next + s]! - main.falls[next + s]!;
-      c["usual_net_short"]![s] = short.rises[here + s]! - short.falls[here + s]!;
-      c["usual_net_long"]![s] = long.rises[here + s]! - long.falls[here + s]!;
-      c["usual_short"]![s] = main.short[here + s]!;
-      c["usual_short_next"]![s] = main.short[next + s]!;
-      c["usual_count"]![s] = main.count[here + s]!;
-      c["above_usual_count"]![s] = c["count"]![s]! - main.count[here + s]!;
-      c["short_share"]![s] = main.shortShare[s]!;
-      c["turnover"]![s] = main.turnover[s]!;
-      c["fall_by_3"]![s] = main.fallBy3[s]!;
+      c["usual_net_next"]![s] = main.rises[next + p]! - main.falls[next + p]!;
+      c["usual_net_short"]![s] = short.rises[here + p]! - short.falls[here + p]!;
+      c["usual_net_long"]![s] = long.rises[here + p]! - long.falls[here + p]!;
+      c["usual_short"]![s] = main.short[here + p]!;
+      c["usual_short_next"]![s] = main.short[next + p]!;
+      c["usual_count"]![s] = main.count[here + p]!;
+      c["above_usual_count"]![s] = c["count"]![s]! - main.count[here + p]!;
+      c["short_share"]![s] = main.shortShare[p]!;
+      c["turnover"]![s] = main.turnover[p]!;
+      c["fall_by_3"]![s] = main.fallBy3[p]!;
       c["spare_after_usual"]![s] = (spare + net) / Math.sqrt(falls + rises + 0.3);
       c["fell_60_beyond_usual"]![s] = c["fell_60"]![s]! - falls * perHour;
       c["rose_60_beyond_usual"]![s] = c["rose_60"]![s]! - rises * perHour;

@@ -23,11 +23,15 @@ export interface FallProfile {
   readonly turnover: Float32Array;
 }
 
+/** Over the short, the main and the long window. */
+export type ProfileWindows = readonly [short: FallProfile, main: FallProfile, long: FallProfile];
+
 /** Profiles over each of `profileDays`, of what was known at `asOf` (ms UTC). */
 export interface FallProfiles {
   readonly asOf: number;
-  /** Over the short, the main and the long window. */
-  readonly windows: readonly [short: FallProfile, main: FallProfile, long: FallProfile];
+  readonly windows: ProfileWindows;
+  /** Of each station its place in the arrays; stations may share one. */
+  readonly places: Int32Array;
 }
 
 export interface ProfileInput {
@@ -80,7 +84,8 @@ export function fallProfiles(input: ProfileInput, asOf: number): FallProfiles {
     return profileOf(sums, input.stations);
   };
   const [short, main, long] = profileDays;
-  return { asOf, windows: [over(short), over(main), over(long)] };
+  const places = Int32Array.from({ length: input.stations }, (_, s) => s);
+  return { asOf, windows: [over(short), over(main), over(long)], places };
 }
 
 /** Outcomes become known in the order of their rows. */

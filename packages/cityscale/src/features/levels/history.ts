@@ -5,6 +5,7 @@ import { type FallProfiles, fallDepths, fallProfiles, profileDays } from "./fall
 import { type Levels, rowAt } from "./levels.ts";
 import { neighboursOf } from "./neighbours.ts";
 import { type Outcomes, outcomesOf, type RowOutcome } from "./outcomes.ts";
+import { profileInstant } from "./profile-instant.ts";
 import { type Side, sideOf } from "./side.ts";
 import { LocalWeek } from "./slots.ts";
 import { hasWeather, type LevelWeather, type LevelWeatherMode, readLevelWeather } from "./weather.ts";
@@ -59,20 +60,26 @@ type ProfilesAt = (target: LevelTarget, asOf: number) => FallProfiles;
 /** Each origin asks for the outcomes of two rows. */
 const fewOrigins = 50;
 
-const weekMs = 7 * 86_400_000;
+const dayMs = 86_400_000;
+
+/**
+ * The instant of the profiles in force lies up to so long before an origin, ms: a week, hours until the next are in
+ * force, and an hour where a clock was set back. Rounded up to a whole day, which leaves room for gaps.
+ */
+const oldestProfilesMs = 8 * dayMs;
 
 /**
  * How far back features look from an origin where profiles are kept elsewhere, ms: neighbours are stations seen in
- * the week before the week of the origin.
+ * the week before the instant of the profiles.
  */
-export const featureMemoryMs = 2 * weekMs + 86_400_000;
+export const featureMemoryMs = oldestProfilesMs + 7 * dayMs;
 
 /** How far back features look from an origin whose profiles are made from the same snapshots, ms. */
-export const profileMemoryMs = profileDays[2] * 86_400_000 + weekMs + 86_400_000;
+export const profileMemoryMs = oldestProfilesMs + profileDays[2] * dayMs;
 
 /**
  * Features and outcomes of stations at origins, for training, backtests and forecasts alike. Only what was known at
- * an origin goes into its features: its newest snapshot, those before it, and profiles of the week before it.
+ * an origin goes into its features: its newest snapshot, those before it, and the profiles in force.
  */
 export class LevelHistory {
   readonly levels: Levels;
@@ -91,7 +98,7 @@ export class LevelHistory {
   /**
    * @param holidays local day numbers
    * @param parts.profilesAt where profiles come from that are kept elsewhere; computed from `levels` when left out.
-   *   Their stations must be those of `levels`.
+   *   Their places must be those of the stations of `levels`.
    * @param parts.weather without it there are no columns of weather
    */
   constructor(
@@ -112,9 +119,9 @@ export class LevelHistory {
     return Int32Array.from(origins, (origin) => rowAt(this.levels.knownAt, origin));
   }
 
-  /** The instant (ms UTC) of whose knowledge the profiles at an origin are: the local Monday at or before it. */
+  /** See `profileInstant`. */
   profileInstant(origin: number): number {
-    return this.#week.weekOf(origin);
+    return profileInstant(this.#week.timeZone, origin);
   }
 
   /** Profiles as known at an instant. The newest of each target are kept. */
@@ -132,10 +139,15 @@ export class LevelHistory {
    * 16: the main profile in the origin's slot.
    */
   falls(target: LevelTarget, origin: number): Float32Array {
-    const profiles = this.profiles(target, this.profileInstant(origin));
-    const cells = this.levels.stations.length * fallDepths;
-    const first = this.#week.placeOf(origin).slot * cells;
-    return profiles.windows[1].fall.subarray(first, first + cells);
+    const { windows, places } = this.profiles(target, this.profileInstant(origin));
+    const { fall, turnover } = windows[1];
+    const first = this.#week.placeOf(origin).slot * turnover.length;
+    const falls = new Float32Array(places.length * fallDepths);
+    for (const [s, place] of places.entries()) {
+      const from = (first + place) * fallDepths;
+      falls.set(fall.subarray(from, from + fallDepths), s * fallDepths);
+    }
+    return falls;
   }
 
   /**

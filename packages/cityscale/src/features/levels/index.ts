@@ -19,6 +19,7 @@ export {
 } from "./levels.ts";
 export { distanceKm } from "./neighbours.ts";
 export type { Outcomes } from "./outcomes.ts";
-export { type ProfileOptions, profilesOfLake } from "./profiles.ts";
+export { comingInstant, inForceAfterMs, profileInstant } from "./profile-instant.ts";
+export type { ProfileOptions } from "./profiles.ts";
 export { hasWeather } from "./weather.ts";
 export { LevelWindow } from "./window.ts";

@@ -1,92 +1,170 @@
 import { createHash } from "node:crypto";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { type Log, messageOf } from "../../core/index.ts";
 import type { Connection } from "../../lake/index.ts";
 import { type FallProfiles, profileDays } from "./fall-profile.ts";
-import { publicHolidays } from "./history.ts";
-import { readProfiles, writeProfiles } from "./profile-file.ts";
-import { type ProfileOptions, profileRange, profilesOfLake } from "./profiles.ts";
+import type { Station } from "./levels.ts";
+import { readProfiles } from "./profile-file.ts";
+import {
+  inScratch,
+  makeProfiles,
+  type ProfileFile,
+  type ProfileOptions,
+  profileHolidays,
+  profileRange,
+  profilesOf,
+  type StationProfiles,
+} from "./profiles.ts";
 
 /** Counts up when the same snapshots give other profiles: what an older program stored is then of no use. */
 const definition = 1;
 
+const fileName = /^(\d+)\.bin$/;
+
+/** For whom profiles are read. */
+export interface ProfileReader {
+  readonly stations: readonly Station[];
+  /** A batch of the present leaves a file for the next process, in place of older ones; one of a past week does not. */
+  readonly current: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * The profiles of the week that is forecast, held in memory and kept in a file for the next process. Both are caches:
- * they are used only for the very snapshots that they were made from, and made anew otherwise.
+ * The profiles in force, held in memory, and in a folder with a file for each instant: those in force for the next
+ * process, and those that come into force next. All are caches: they are used only for the very snapshots that they
+ * were made from, and made anew otherwise.
  */
 export class KeptProfiles {
-  readonly #path: string;
+  readonly #folder: string;
+  readonly #temporary: string;
   readonly #log: Log;
-  #held: { readonly asked: string; readonly of: readonly FallProfiles[] } | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  #held: { readonly asked: string; readonly of: StationProfiles } | undefined;
+  /** By instant: what this process asked for when it saw that the file is right, and under which key it is. */
+  readonly #seen = new Map<number, { readonly asked: string; readonly key: string }>();
+  /** By instant: a batch that wants what a job is making waits for that, and finds the file. */
+  readonly #tails = new Map<number, Promise<void>>();
 
-  /** @param path of the file; its folder is made when it is missing */
-  constructor(path: string, log: Log) {
-    this.#path = path;
+  /** @param parts.temporary folder for what is gone afterwards; both are made when they are missing */
+  constructor({ folder, temporary, log }: { folder: string; temporary: string; log: Log }) {
+    this.#folder = folder;
+    this.#temporary = temporary;
     this.#log = log;
   }
 
+  /** Profiles of each target and station; made, in seconds, where no file holds them. */
+  async get(connection: Connection, options: ProfileOptions, reader: ProfileReader): Promise<FallProfiles[]> {
+    const asked = await askedFor(connection, options);
+    if (this.#held?.asked !== asked) {
+      // Two weeks' profiles at once are more memory than it takes time to read them.
+      this.#held = undefined;
+      const of = await this.#alone(options.asOf, () => this.#load(connection, options, asked, reader));
+      this.#held = { asked, of };
+    }
+    return profilesOf(this.#held.of, reader.stations);
+  }
+
   /**
-   * Equal to `profilesOfLake`.
-   * @param keep whether the file is to hold them too: not so for past weeks
+   * Whether `keep` has something to do: this process has not yet seen a file of these snapshots. They are only counted:
+   * rows are added to a lake, never changed, so that as many as before are the same.
    */
-  async get(
+  async isDue(connection: Connection, options: ProfileOptions): Promise<boolean> {
+    return this.#seen.get(options.asOf)?.asked !== (await askedFor(connection, options));
+  }
+
+  /** Sees to it that a file holds the profiles, for batches that will read them. */
+  keep(connection: Connection, options: ProfileOptions, signal?: AbortSignal): Promise<void> {
+    return this.#alone(options.asOf, async () => {
+      const asked = await askedFor(connection, options);
+      const key = await this.#keyOf(connection, options, asked);
+      const path = this.#pathOf(options.asOf);
+      if (!(await this.#read(path, key)))
+        await this.#make(connection, options, { path, key, urgent: false, signal });
+      this.#seen.set(options.asOf, { asked, key });
+    });
+  }
+
+  #alone<T>(asOf: number, work: () => Promise<T>): Promise<T> {
+    const result = (this.#tails.get(asOf) ?? Promise.resolve()).then(work);
+    // Without what it gives, which would stay in memory.
+    const ended = () => undefined;
+    this.#tails.set(asOf, result.then(ended, ended));
+    return result;
+  }
+
+  async #load(
     connection: Connection,
     options: ProfileOptions,
-    keep: boolean,
-  ): Promise<readonly FallProfiles[]> {
-    const asked = await askedFor(connection, options);
-    if (this.#held?.asked === asked) return this.#held.of;
-    // Two weeks' profiles at once are more memory than the longest of them takes time.
-    this.#held = undefined;
-    const key = hashOf([asked, await contentOf(connection, options)]);
-    let of = await this.#read(key);
-    if (!of) {
-      of = await profilesOfLake(connection, options);
-      if (keep) this.#write(key, of);
-    }
-    this.#held = { asked, of };
+    asked: string,
+    { current, signal }: ProfileReader,
+  ): Promise<StationProfiles> {
+    const { asOf } = options;
+    const key = await this.#keyOf(connection, options, asked);
+    const path = this.#pathOf(asOf);
+    const made = async (at: string) => {
+      await this.#make(connection, options, { path: at, key, urgent: true, signal });
+      const of = await readProfiles(at, key);
+      if (!of) throw new Error(`${at} does not hold what was just written to it`);
+      return of;
+    };
+    const kept = await this.#read(path, key);
+    if (!current)
+      return kept ?? (await inScratch(this.#temporary, (scratch) => made(join(scratch, "profiles.bin"))));
+    const of = kept ?? (await made(path));
+    this.#seen.set(asOf, { asked, key });
+    await this.#removeBefore(asOf);
     return of;
   }
 
-  /** Waits until the file is written. */
-  async close(): Promise<void> {
-    await this.#writing;
+  /** Hashes the snapshots only where this process has not done so: in a batch that takes as long as all the rest. */
+  async #keyOf(connection: Connection, options: ProfileOptions, asked: string): Promise<string> {
+    const seen = this.#seen.get(options.asOf);
+    return seen?.asked === asked ? seen.key : hashOf([asked, await contentOf(connection, options)]);
   }
 
-  async #read(key: string): Promise<readonly FallProfiles[] | null> {
+  #pathOf(asOf: number): string {
+    return join(this.#folder, `${asOf}.bin`);
+  }
+
+  async #read(path: string, key: string): Promise<StationProfiles | null> {
     try {
-      await this.#writing;
-      return await readProfiles(this.#path, key);
+      return await readProfiles(path, key);
     } catch (error) {
-      this.#log.warn({ path: this.#path, error: messageOf(error) }, "kept profiles cannot be read");
+      this.#log.warn({ path, error: messageOf(error) }, "kept profiles cannot be read");
       return null;
     }
   }
 
-  /** Beside what goes on: a batch does not wait for the disk. */
-  #write(key: string, of: readonly FallProfiles[]): void {
-    this.#writing = this.#writing
-      .then(() => writeProfiles(this.#path, key, of))
-      .catch((error: unknown) =>
-        this.#log.warn(
-          { path: this.#path, error: messageOf(error) },
-          "profiles could not be kept; the next process makes them anew",
-        ),
-      );
+  async #make(
+    connection: Connection,
+    options: ProfileOptions,
+    file: Omit<ProfileFile, "temporary">,
+  ): Promise<void> {
+    const began = performance.now();
+    await makeProfiles(connection, options, { ...file, temporary: this.#temporary });
+    const ms = Math.round(performance.now() - began);
+    this.#log.info({ asOf: new Date(options.asOf).toISOString(), ms }, "profiles made");
+  }
+
+  async #removeBefore(asOf: number): Promise<void> {
+    for (const name of await readdir(this.#folder)) {
+      const of = Number(fileName.exec(name)?.[1] ?? Number.NaN);
+      if (of < asOf) await rm(join(this.#folder, name), { force: true });
+    }
+    for (const of of this.#seen.keys()) if (of < asOf) this.#seen.delete(of);
   }
 }
 
 const hashOf = (value: unknown) => createHash("sha256").update(JSON.stringify(value)).digest("hex");
 
-/** What is asked for and how many snapshots there are for it: rows are added to a lake, never changed. */
+/** What is asked for and how many snapshots there are for it. */
 async function askedFor(connection: Connection, options: ProfileOptions): Promise<string> {
-  const { stations, timeZone, targets, asOf } = options;
+  const { timeZone, targets, asOf } = options;
   const rows = await connection.first<{ n: number }>(
     `SELECT count(*) AS n FROM snapshots WHERE ${profileRange(asOf)}`,
   );
-  const holidays = [...(await publicHolidays(connection))].sort((a, b) => a - b);
-  const names = stations.map(({ entity, e }) => [entity, e]);
-  return hashOf([definition, profileDays, asOf, timeZone, targets, names, holidays, rows!.n]);
+  const holidays = await profileHolidays(connection, options);
+  return hashOf([definition, profileDays, asOf, timeZone, targets, holidays, rows!.n]);
 }
 
 /** The snapshots themselves, in no order. */

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { atomicWrite } from "../../core/index.ts";
-import { type FallProfile, type FallProfiles, fallDepths } from "./fall-profile.ts";
+import { type FallProfile, fallDepths, type ProfileWindows } from "./fall-profile.ts";
+import type { StationProfiles } from "./profiles.ts";
 import { slotCount } from "./slots.ts";
 
-/** Arrays of a profile in the order in which they are stored, with their places for each station. */
+/** Arrays of a profile in the order in which they are stored, with what they hold for each station. */
 const arrays = {
   fall: slotCount * fallDepths,
   falls: slotCount,
@@ -25,7 +26,7 @@ interface Header {
   /** What the profiles were made from, and how. */
   readonly key: string;
   readonly asOf: number;
-  readonly stations: number;
+  readonly entities: readonly number[];
   readonly targets: number;
 }
 
@@ -36,18 +37,17 @@ interface Header {
 export async function writeProfiles(
   path: string,
   key: string,
-  profiles: readonly FallProfiles[],
+  { asOf, entities, targets }: StationProfiles,
 ): Promise<void> {
-  const { asOf, windows } = profiles[0]!;
-  const header: Header = { key, asOf, stations: windows[0].turnover.length, targets: profiles.length };
+  const header: Header = { key, asOf, entities, targets: targets.length };
   const text = JSON.stringify(header);
   // The arrays begin at a multiple of four.
   const told = Buffer.from(text.padEnd(Math.ceil(text.length / 4) * 4));
   const length = Buffer.alloc(lengthBytes);
   length.writeUInt32LE(told.length);
   const parts: Uint8Array[] = [length, told];
-  for (const of of profiles) {
-    for (const window of of.windows) {
+  for (const windows of targets) {
+    for (const window of windows) {
       for (const name of names) {
         const { buffer, byteOffset, byteLength } = window[name];
         parts.push(new Uint8Array(buffer, byteOffset, byteLength));
@@ -60,7 +60,7 @@ export async function writeProfiles(
 }
 
 /** The profiles of a file that were stored under a key; null where there is none, another one, or a damaged one. */
-export async function readProfiles(path: string, key: string): Promise<readonly FallProfiles[] | null> {
+export async function readProfiles(path: string, key: string): Promise<StationProfiles | null> {
   let bytes: Buffer;
   try {
     bytes = await readFile(path);
@@ -73,16 +73,14 @@ export async function readProfiles(path: string, key: string): Promise<readonly 
   const first = lengthBytes + rest.readUInt32LE();
   const header = JSON.parse(rest.toString("utf8", lengthBytes, first)) as Header;
   if (header.key !== key) return null;
-  const { asOf, stations, targets } = header;
+  const { asOf, entities, targets } = header;
   let at = rest.byteOffset + first;
   const next = (name: keyof FallProfile) => {
-    const values = new Float32Array(bytes.buffer, at, arrays[name] * stations);
+    const values = new Float32Array(bytes.buffer, at, arrays[name] * (entities.length + 1));
     at += values.byteLength;
     return values;
   };
   const window = () => Object.fromEntries(names.map((name) => [name, next(name)])) as unknown as FallProfile;
-  return Array.from({ length: targets }, () => ({
-    asOf,
-    windows: Array.from({ length: windowsPerTarget }, window) as unknown as FallProfiles["windows"],
-  }));
+  const windows = () => Array.from({ length: windowsPerTarget }, window) as unknown as ProfileWindows;
+  return { asOf, entities, targets: Array.from({ length: targets }, windows) };
 }

@@ -33,12 +33,12 @@ export class LocalWeek {
     const dayType = this.holidays.has(day) ? 2 : Math.max(0, weekday - 4);
     return { slot: dayType * slotsPerDay + Math.floor(hour * 2), hour, weekday, dayType };
   }
+}
 
-  /** The local Monday midnight at or before an instant. */
-  weekOf(instant: number): number {
-    const day = localDay(this.timeZone, instant);
-    return startOfLocalDay(this.timeZone, day - weekdayOf(day));
-  }
+/** The local Monday midnight at or before an instant. */
+export function mondayOf(timeZone: string, instant: number): number {
+  const day = localDay(timeZone, instant);
+  return startOfLocalDay(timeZone, day - weekdayOf(day));
 }
 
 /** The half-hour after a slot, on a day of the same sort. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type LevelTarget, levelColumnsOf, profileDays } from "../../features/index.ts";
+import { inForceAfterMs, type LevelTarget, levelColumnsOf, profileDays } from "../../features/index.ts";
 
 /** Counts up when the columns mean something else under the same names. */
 const definition = 1;
@@ -13,7 +13,7 @@ export interface StockOutView {
 export function stockOutView(target: LevelTarget, withWeather: boolean): StockOutView {
   const view = { columns: levelColumnsOf(withWeather) };
   const id = createHash("sha256")
-    .update(JSON.stringify({ definition, target, profileDays, ...view }))
+    .update(JSON.stringify({ definition, target, profileDays, inForceAfterMs, ...view }))
     .digest("hex")
     .slice(0, 16);
   return { id, ...view };

@@ -1,71 +1,77 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { silentLog } from "../../../src/core/index.ts";
 import {
   type FallProfiles,
   KeptProfiles,
   LevelHistory,
   type ProfileOptions,
-  profilesOfLake,
+  profileInstant,
+  profileMemoryMs,
   publicHolidays,
   readLevels,
+  type Station,
 } from "../../../src/features/index.ts";
 import { readProfiles, writeProfiles } from "../../../src/features/levels/profile-file.ts";
 import type { Connection, Lake } from "../../../src/lake/index.ts";
 import { temporaryFolder } from "../../cli/support.ts";
+import { bytesOf } from "./profile-bytes.ts";
 import { openTown, townTargets as targets, timeZone, townEnd, townReadings } from "./town.ts";
 
+const weekMs = 7 * 86_400_000;
 const folder = temporaryFolder();
 let lake: Lake;
 let options: ProfileOptions;
+let stations: readonly Station[];
+let home = "";
 let path = "";
-let files = 0;
+let homes = 0;
 
 beforeAll(async () => {
   lake = await openTown(townReadings(5));
-  options = await lake.read(async (connection) => {
-    const levels = await readLevels(connection, { knownBy: townEnd });
-    const asOf = new LevelHistory(levels, timeZone, await publicHolidays(connection)).profileInstant(townEnd);
-    return { stations: levels.stations, timeZone, targets, asOf };
-  });
+  options = { timeZone, targets, asOf: profileInstant(timeZone, townEnd) };
+  ({ stations } = await lake.read((connection) => readLevels(connection, { knownBy: townEnd })));
 });
 beforeEach(() => {
-  path = join(folder.path, String(files++), "town.bin");
+  home = join(folder.path, String(homes++));
+  path = join(home, "profiles", `${options.asOf}.bin`);
+});
+afterEach(() => {
+  const scratch = join(home, "tmp");
+  expect(existsSync(scratch) ? readdirSync(scratch) : []).toEqual([]);
 });
 afterAll(async () => {
   await lake.close();
   folder.remove();
 });
 
-const bytesOf = (profiles: readonly FallProfiles[]) =>
-  profiles.map(({ asOf, windows }) => [
-    asOf,
-    ...windows.flatMap((window) =>
-      Object.entries(window).map(([name, values]: [string, Float32Array]) => [
-        name,
-        Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64"),
-      ]),
-    ),
-  ]);
+const keptHere = () =>
+  new KeptProfiles({ folder: join(home, "profiles"), temporary: join(home, "tmp"), log: silentLog });
+const present = () => ({ stations, current: true });
 
 /** What a process that starts now uses. */
-async function fromNewProcess(connection: Connection, asked = options, keep = true) {
-  const kept = new KeptProfiles(path, silentLog);
-  const of = await kept.get(connection, asked, keep);
-  await kept.close();
-  return of;
+const fromNewProcess = (connection: Connection, asked = options, current = true) =>
+  keptHere().get(connection, asked, { stations, current });
+
+/** As training and backtests have them, with every station in the matrices. */
+async function fresh(connection: Connection, { asOf, ...asked } = options, of = stations) {
+  const range = { from: asOf - profileMemoryMs, knownBy: asOf };
+  const history = new LevelHistory(
+    await readLevels(connection, range, of),
+    asked.timeZone,
+    await publicHolidays(connection),
+  );
+  return bytesOf(asked.targets.map((target) => history.profiles(target, asOf)));
 }
-const fresh = async (connection: Connection, asked = options) =>
-  bytesOf(await profilesOfLake(connection, asked));
 const keyIn = (file: string): string => /"key":"(\w+)"/.exec(readFileSync(file, "latin1"))![1]!;
 
 /** Puts something recognisable in place of what the file holds, with a right checksum. */
 async function mark(): Promise<void> {
   const key = keyIn(path);
   const profiles = (await readProfiles(path, key))!;
-  profiles[1]!.windows[2].turnover[3] = 77;
+  profiles.targets[1]![2].turnover[3] = 77;
   await writeProfiles(path, key, profiles);
 }
 const isMarked = (profiles: readonly FallProfiles[]) => profiles[1]!.windows[2].turnover[3] === 77;
@@ -98,10 +104,11 @@ describe("profiles kept for the next process", () => {
       await fromNewProcess(connection);
       await mark();
       expect(isMarked(await fromNewProcess(connection))).toBe(true);
-      const kept = new KeptProfiles(path, silentLog);
-      const first = await kept.get(connection, options, true);
+      const kept = keptHere();
+      const [first] = await kept.get(connection, options, present());
       writeFileSync(path, "");
-      expect(await kept.get(connection, options, true)).toBe(first);
+      const [second] = await kept.get(connection, options, present());
+      expect(second!.windows).toBe(first!.windows);
     });
   });
 
@@ -137,7 +144,7 @@ describe("profiles kept for the next process", () => {
       "another count": [`UPDATE snapshots SET bikes = bikes - 1 WHERE "at" = ${one} AND bikes > 0`],
       "stations out of service": [`UPDATE snapshots SET renting = false WHERE e = 2 AND ${before}`],
       "known later": [`UPDATE snapshots SET known_at = known_at + 1000 WHERE ${before} AND e = 1`],
-      "another holiday": ["INSERT INTO holidays SELECT day + 7, name, kind, known_at FROM holidays"],
+      "another holiday": ["INSERT INTO holidays SELECT day - 7, name, kind, known_at FROM holidays"],
     };
     await lake.read((connection) => fromNewProcess(connection));
     await mark();
@@ -148,13 +155,19 @@ describe("profiles kept for the next process", () => {
         expect(isMarked(await fromNewProcess(connection)), what).toBe(false);
       });
     }
+    // What they are not made from.
+    writeFileSync(path, marked);
+    const later = ["INSERT INTO holidays SELECT day + 300, name, kind, known_at FROM holidays"];
+    await supposing(later, async (connection) => {
+      expect(isMarked(await fromNewProcess(connection))).toBe(true);
+    });
     for (const [what, asked] of Object.entries({
-      "another week": { ...options, asOf: options.asOf - 7 * 86_400_000 },
+      "another week": { ...options, asOf: options.asOf - weekMs },
       "another bound": { ...options, targets: [targets[0]!, { ...targets[1]!, below: 2 }] },
-      "one station less": { ...options, stations: options.stations.slice(0, -1) },
       "another time zone": { ...options, timeZone: "Europe/Paris" },
     })) {
-      writeFileSync(path, marked);
+      // Whatever the file is called.
+      writeFileSync(join(home, "profiles", `${asked.asOf}.bin`), marked);
       await lake.read(async (connection) => {
         expect(isMarked(await fromNewProcess(connection, asked)), what).toBe(false);
       });
@@ -163,20 +176,20 @@ describe("profiles kept for the next process", () => {
 
   test("in memory are made anew when older snapshots come", async () => {
     await lake.read(async (connection) => {
-      const kept = new KeptProfiles(path, silentLog);
-      await kept.get(connection, options, false);
+      const kept = keptHere();
+      await kept.get(connection, options, present());
       await connection.run("BEGIN TRANSACTION");
       try {
         await connection.run(
           `INSERT INTO snapshots SELECT "at" + 60000, e, 0, 0, 9, 0, 0, true, true, reported_at, known_at + 60000, ingested_at, source
            FROM snapshots WHERE "at" < ${options.asOf - 2 * 86_400_000} AND "at" > ${options.asOf - 3 * 86_400_000}`,
         );
-        const found = bytesOf(await kept.get(connection, options, false));
+        const found = bytesOf(await kept.get(connection, options, present()));
         expect(found).toEqual(await fresh(connection));
       } finally {
         await connection.run("ROLLBACK");
       }
-      expect(bytesOf(await kept.get(connection, options, false))).toEqual(await fresh(connection));
+      expect(bytesOf(await kept.get(connection, options, present()))).toEqual(await fresh(connection));
     });
   });
 
@@ -184,9 +197,53 @@ describe("profiles kept for the next process", () => {
     await lake.read(async (connection) => {
       await fromNewProcess(connection);
       const bytes = readFileSync(path);
-      const past = { ...options, asOf: options.asOf - 7 * 86_400_000 };
-      expect(bytesOf(await fromNewProcess(connection, past, false))).toEqual(await fresh(connection, past));
+      // Before one of the stations was there.
+      const past = { ...options, asOf: options.asOf - weekMs };
+      const profiles = await fromNewProcess(connection, past, false);
+      expect(profiles[0]!.windows[0].turnover.length).toBe(stations.length);
+      expect(bytesOf(profiles)).toEqual(await fresh(connection, past));
+      expect(readdirSync(join(home, "profiles"))).toEqual([basename(path)]);
       expect(readFileSync(path).equals(bytes)).toBe(true);
+    });
+  });
+
+  test("serve any list of stations, bit for bit as if they had been made for it", async () => {
+    const [first, ...others] = stations;
+    const newcomer: Station = { ...first!, entity: "new", e: 40 };
+    const newer: Station = { ...newcomer, e: 41 };
+    const lists = { "with a new one": [...stations, newcomer], "with two": [newer, ...stations, newcomer] };
+    await lake.read(async (connection) => {
+      const kept = keptHere();
+      const [before] = await kept.get(connection, options, present());
+      for (const [what, of] of Object.entries(lists)) {
+        const profiles = await kept.get(connection, options, { stations: of, current: true });
+        expect(profiles[0]!.windows, what).toBe(before!.windows);
+        expect(bytesOf(profiles), what).toEqual(await fresh(connection, options, of));
+      }
+      const fewer = await kept.get(connection, options, { stations: others.toReversed(), current: true });
+      expect([...fewer[0]!.places]).toEqual([6, 5, 4, 3, 2, 1]);
+    });
+  });
+
+  test("give the features and falls of a station that has come since", async () => {
+    const origin = options.asOf - 3 * 86_400_000;
+    const asOf = profileInstant(timeZone, origin);
+    await lake.read(async (connection) => {
+      const levels = await readLevels(connection, { knownBy: origin }, stations);
+      const profiles = await fromNewProcess(connection, { ...options, asOf }, false);
+      expect([...profiles[0]!.places]).toEqual([0, 1, 2, 3, 6, 4, 5]);
+      const holidays = await publicHolidays(connection);
+      const whole = new LevelHistory(levels, timeZone, holidays);
+      const live = new LevelHistory(levels, timeZone, holidays, {
+        profilesAt: (target) => profiles[targets.indexOf(target)]!,
+      });
+      for (const target of targets) {
+        const [expected, found] = [whole, live].map((history) =>
+          history.features(target, Float64Array.of(origin)),
+        );
+        expect(found!.columns).toEqual(expected!.columns);
+        expect(live.falls(target, origin)).toEqual(whole.falls(target, origin));
+      }
     });
   });
 
@@ -194,6 +251,88 @@ describe("profiles kept for the next process", () => {
   test("have one meaning as long as their definition stays the same", async () => {
     const bytes = await lake.read((connection) => fresh(connection));
     const digest = createHash("sha256").update(JSON.stringify(bytes)).digest("hex");
-    expect(digest.slice(0, 16)).toBe("86ea2611da4eed0a");
+    expect(digest.slice(0, 16)).toBe("b4b983ad4fdb30fc");
+  });
+});
+
+describe("profiles made before they come into force", () => {
+  const late = [
+    `INSERT INTO snapshots SELECT "at" + 60000, e, 0, 0, 9, 0, 0, true, true, reported_at, known_at + 60000, ingested_at, source
+     FROM snapshots WHERE "at" = (SELECT min("at") FROM snapshots WHERE bikes > 0)`,
+  ];
+  const next = () => ({ ...options, asOf: options.asOf + weekMs });
+  const pathOfNext = () => join(home, "profiles", `${next().asOf}.bin`);
+
+  test("are read from their file by the first batch that wants them, which looks at no snapshot and removes the older", async () => {
+    await lake.read(async (connection) => {
+      const kept = keptHere();
+      const [before] = await kept.get(connection, options, present());
+      expect(await kept.isDue(connection, next())).toBe(true);
+      await kept.keep(connection, next());
+      expect(await kept.isDue(connection, next())).toBe(false);
+      // Until then batches have the others, from memory.
+      expect((await kept.get(connection, options, present()))[0]!.windows).toBe(before!.windows);
+      expect(readdirSync(join(home, "profiles")).length).toBe(2);
+
+      const asked = vi.spyOn(connection, "first");
+      const copied = vi.spyOn(connection, "run");
+      const profiles = await kept.get(connection, next(), present());
+      expect(asked.mock.calls.map(([sql]) => /count\(\*\)/.test(sql))).toEqual([true]);
+      expect(copied.mock.calls).toEqual([]);
+      vi.restoreAllMocks();
+      expect(bytesOf(profiles)).toEqual(await fresh(connection, next()));
+      expect(readdirSync(join(home, "profiles"))).toEqual([basename(pathOfNext())]);
+    });
+  });
+
+  test("are made anew, and never used, when snapshots come that were known by then", async () => {
+    await lake.read((connection) => keptHere().keep(connection, next()));
+    const kept = keptHere();
+    // A new process sees that the file is right, and leaves it.
+    const bytes = readFileSync(pathOfNext());
+    await lake.read(async (connection) => {
+      expect(await kept.isDue(connection, next())).toBe(true);
+      await kept.keep(connection, next());
+      expect(await kept.isDue(connection, next())).toBe(false);
+    });
+    expect(readFileSync(pathOfNext()).equals(bytes)).toBe(true);
+    await supposing(late, async (connection) => {
+      const expected = await fresh(connection, next());
+      expect(await kept.isDue(connection, next())).toBe(true);
+      expect(bytesOf(await keptHere().get(connection, next(), { stations, current: false }))).toEqual(
+        expected,
+      );
+      await kept.keep(connection, next());
+      expect(await kept.isDue(connection, next())).toBe(false);
+      expect(readFileSync(pathOfNext()).equals(bytes)).toBe(false);
+      expect(bytesOf(await kept.get(connection, next(), present()))).toEqual(expected);
+    });
+  });
+
+  test("are made once when a batch wants them while a job makes them", async () => {
+    await lake.read(async (connection) => {
+      const made = vi.spyOn(silentLog, "info");
+      const kept = keptHere();
+      const [, profiles] = await Promise.all([
+        kept.keep(connection, next()),
+        kept.get(connection, next(), present()),
+      ]);
+      expect(made.mock.calls.filter(([, what]) => what === "profiles made").length).toBe(1);
+      made.mockRestore();
+      expect(bytesOf(profiles)).toEqual(await fresh(connection, next()));
+    });
+  });
+
+  test("leave nothing behind when the job is stopped, and are made by the next", async () => {
+    await lake.read(async (connection) => {
+      const kept = keptHere();
+      const stop = new AbortController();
+      const stopped = kept.keep(connection, next(), stop.signal);
+      const wanted = kept.get(connection, next(), present());
+      setImmediate(() => stop.abort(new Error("the program stops")));
+      await expect(stopped).rejects.toThrow("the program stops");
+      expect(bytesOf(await wanted)).toEqual(await fresh(connection, next()));
+      expect(readdirSync(join(home, "profiles"))).toEqual([basename(pathOfNext())]);
+    });
   });
 });

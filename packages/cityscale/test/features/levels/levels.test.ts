@@ -56,8 +56,10 @@ function tableOf(of: LevelHistory, target: LevelTarget, origins: Float64Array) {
 }
 
 describe("features of levels", () => {
-  test("are what their definitions say, at random origins", () => {
-    const origins = randomOrigins(5, 3);
+  test("are what their definitions say, at random origins and where new profiles come into force", () => {
+    // 06:00 on a Monday, after a week of 167 hours.
+    const inForceAt = Date.parse("2023-03-13T13:00:00Z");
+    const origins = Float64Array.of(...randomOrigins(3, 3), inForceAt - 1, inForceAt).sort();
     let known = 0;
     for (const target of targets) {
       const slow = new Map(

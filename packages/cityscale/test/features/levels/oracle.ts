@@ -66,7 +66,9 @@ export function featuresByDefinition(
     return { type, half: Math.floor(clock * 2), clock, weekday: (weekday + 6) % 7, localDate };
   };
   const here = placeOf(origin);
-  const monday = startOfLocalDay(timeZone, here.localDate - here.weekday);
+  // Profiles of what was known on Monday at 00:00 are read from 06:00 on.
+  const since = here.weekday === 0 && here.clock < 6 ? 7 : here.weekday;
+  const monday = startOfLocalDay(timeZone, here.localDate - since);
 
   /** Lowest count of (at, at + horizon] and when it was known; undefined where it is not known. */
   const outcome = (station: string, at: number) => {
@@ -89,7 +91,7 @@ export function featuresByDefinition(
     );
 
   const history = snapshots.map((at) => ({ at, ...placeOf(at) }));
-  /** Rows of profiles: outcomes known by Monday. */
+  /** Rows of profiles: outcomes known by that Monday. */
   const past = places.flatMap(({ station }) =>
     history
       .filter(({ at }) => at <= monday)

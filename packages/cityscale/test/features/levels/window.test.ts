@@ -1,14 +1,17 @@
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { silentLog } from "../../../src/core/index.ts";
 import {
   featureMemoryMs,
+  KeptProfiles,
   type Levels,
   type LevelTarget,
   LevelWindow,
   levelHistory,
-  profilesOfLake,
   readLevels,
 } from "../../../src/features/index.ts";
 import type { Connection, Lake } from "../../../src/lake/index.ts";
+import { temporaryFolder } from "../../cli/support.ts";
 import { dayMs } from "../../lake/support.ts";
 import {
   insertReadings,
@@ -22,15 +25,21 @@ import {
 
 const readings = townReadings(5);
 const polledFrom = townEnd - 3 * dayMs;
+const folder = temporaryFolder();
 let lake: Lake;
 // What is polled later comes in as it becomes known.
 beforeAll(async () => {
   lake = await openTown(readings.filter(({ knownAt }) => knownAt < polledFrom));
 });
-afterAll(() => lake.close());
+afterAll(async () => {
+  await lake.close();
+  folder.remove();
+});
 
 test("a window that grows by what becomes known gives the features of the whole history, and stays small", async () => {
   const window = new LevelWindow(featureMemoryMs);
+  const [profileFolder, temporary] = [join(folder.path, "profiles"), join(folder.path, "tmp")];
+  const keptProfiles = new KeptProfiles({ folder: profileFolder, temporary, log: silentLog });
   let known = polledFrom;
   let compared = 0;
   for (let origin = polledFrom; origin < townEnd; origin += 7 * 3_600_000) {
@@ -49,9 +58,8 @@ test("a window that grows by what becomes known gives the features of the whole 
         only,
       );
       const asOf = whole.profileInstant(origin);
-      const profiles = await profilesOfLake(connection, {
-        ...{ stations: levels.stations, timeZone, targets, asOf },
-      });
+      const reader = { stations: levels.stations, current: true };
+      const profiles = await keptProfiles.get(connection, { timeZone, targets, asOf }, reader);
       const kept = (target: LevelTarget) => profiles[targets.indexOf(target)]!;
       const live = await levelHistory(connection, town, levels, only, kept);
       for (const target of targets) {
