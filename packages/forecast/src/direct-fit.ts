@@ -88,6 +88,8 @@ export type MemberSpec = {
       readonly kind: "ridge";
       readonly by: string;
       readonly alpha: number;
+      /** Rows older than so many days teach it nothing; all do when left out. */
+      readonly newestDays?: number;
       readonly columns?: MemberColumns;
     }
 );
@@ -371,7 +373,10 @@ function ridgeMember(
   all: Sample,
   spec: MemberSpec & { kind: "ridge" },
 ): Member {
-  const { matrix, lead, partial } = rows;
+  const { matrix, lead, partial, ageDays } = rows;
+  const { newestDays = Number.POSITIVE_INFINITY } = spec;
+  if (newestDays < Number.POSITIVE_INFINITY && !ageDays)
+    throw new ForecastError("option", "a ridge of the newest days wants the rows' ages");
   const { names, categorical } = spec.columns ?? matrix;
   const by = matrix.columns[matrix.names.indexOf(spec.by)];
   if (!by) throw new ForecastError("option", `there is no column "${spec.by}" to part a ridge by`);
@@ -387,7 +392,8 @@ function ridgeMember(
   );
   for (let k = 0; k < usable.length; k++) {
     target[usable[k]!] = all.label[k]!;
-    weight[usable[k]!] = partial?.[usable[k]!] === 1 ? 0 : even.weight[k]!;
+    const isLeft = partial?.[usable[k]!] === 1 || (ageDays?.[usable[k]!] ?? 0) > newestDays;
+    weight[usable[k]!] = isLeft ? 0 : even.weight[k]!;
   }
   const columns = { names, categorical };
   const model = fitRidge(

@@ -351,6 +351,20 @@ describe("the direct forecaster", () => {
     for (let i = 0; i < even.length; i++) expect(other[i]).toBeCloseTo(even[i]!, 6);
   });
 
+  test("a ridge of the newest days learns nothing from older rows", async () => {
+    const ageDays = Float64Array.from(rows.target, (_, i) => (i % 3 === 0 ? 101 : 100));
+    const fit = (target: Float64Array, newestDays?: number) => {
+      const ridge = { ...blend[2]!, ...(newestDays === undefined ? {} : { newestDays }) };
+      return fitDirect({ ...rows, target, ageDays }, { ...options, members: [ridge], levels: [] });
+    };
+    const absent = rows.target.map((y, i) => (ageDays[i]! > 100 ? Number.NaN : y));
+    const newest = (await fit(rows.target, 100)).predict(rows).point;
+    expect(newest).toEqual((await fit(absent)).predict(rows).point);
+    expect(newest).not.toEqual((await fit(rows.target, 101)).predict(rows).point);
+    const ageless = { ...options, members: [{ ...blend[2]!, newestDays: 100 }], levels: [] };
+    await expect(fitDirect(rows, ageless)).rejects.toThrow(/ages/);
+  });
+
   test("what a network and a ridge make of a part does not depend on the order of the parts", async () => {
     const fitted = (await fitDirect(rows, { ...options, members: blend, levels: [] })).only("ridge");
     const few = quantityRows(50, 9);

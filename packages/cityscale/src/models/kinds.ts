@@ -57,13 +57,19 @@ type Blend = Partial<Record<MemberKindName | "level", Share>>;
 const farDays = 14;
 
 /**
+ * How far back regressions of days learn. Each is of one series alone, a few thousand rows of what was usual then; in
+ * two weeks what was usual six years ago misleads more than it steadies.
+ */
+const regressionDays = 4 * 365.25;
+
+/**
  * Weights that did best on windows before those that are reported. Days: what a regression of one series makes of the
  * newest days and of the weather holds tomorrow; in two weeks trees, which all series share, and a level that hardly
- * moves have more to say. Young: a history that has not seen every season twice, of which a network makes a line into
+ * moves have more to say (chosen by the worst of six series in two half-years). Young: a history that has not seen every season twice, of which a network makes a line into
  * those that it never saw.
  */
 const blends: Record<"days" | "near" | "young" | "far", Blend> = {
-  days: { ridge: [0.75, 0.4], trees: [0.25, 0.5], level: [0, 0.1] },
+  days: { ridge: [0.65, 0.4], trees: [0.35, 0.5], level: [0, 0.1] },
   near: { trees: 0.45, network: 0.55 },
   young: { trees: 0.8, network: 0.2 },
   far: { trees: 0.6, effects: 0.25, network: 0.15 },
@@ -128,10 +134,9 @@ function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effo
       weight: 1,
       by: "entity",
       alpha: ridgeAlpha,
-      columns:
-        view.slotsPerDay === 1
-          ? dailyRidgeColumns(view)
-          : { names: own(names), categorical: own(categorical) },
+      ...(view.slotsPerDay === 1
+        ? { newestDays: regressionDays, columns: dailyRidgeColumns(view) }
+        : { columns: { names: own(names), categorical: own(categorical) } }),
     },
   ];
 }

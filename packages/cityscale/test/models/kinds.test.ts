@@ -54,8 +54,8 @@ describe("a blend", () => {
     const shares = (lead: number) =>
       members.map(({ kind, weight }) => [kind, (weight as number[])[lead - 1]!] as const);
     expect(shares(1)).toEqual([
-      ["trees", 0.25],
-      ["ridge", 0.75],
+      ["trees", 0.35],
+      ["ridge", 0.65],
       ["level", 0],
     ]);
     expect(shares(14)).toEqual([
