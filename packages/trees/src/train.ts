@@ -1,7 +1,8 @@
 import { Booster } from "./booster.ts";
 import { Dataset } from "./dataset.ts";
 import { check } from "./errors.ts";
-import { type FeatureInfo, Model } from "./model.ts";
+import { Model } from "./model.ts";
+import type { FeatureInfo } from "./model-data.ts";
 import { type Prepared, prepare, type TrainInput, type TrainOptions } from "./prepare.ts";
 import { Team } from "./team.ts";
 import type { Tree } from "./tree.ts";

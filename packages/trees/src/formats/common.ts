@@ -1,5 +1,5 @@
 import { check } from "../errors.ts";
-import type { ModelData } from "../model.ts";
+import type { ModelData } from "../model-data.ts";
 import {
   categoricalFlag,
   defaultLeftFlag,

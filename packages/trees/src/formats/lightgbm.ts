@@ -1,5 +1,5 @@
 import { check, TreesError } from "../errors.ts";
-import type { FeatureInfo, ModelData } from "../model.ts";
+import type { FeatureInfo, ModelData } from "../model-data.ts";
 import type { Tree } from "../tree.ts";
 import { checkModel } from "../validate.ts";
 import { foldedTrees } from "./common.ts";

@@ -1,5 +1,5 @@
 import { check } from "../errors.ts";
-import type { ModelData } from "../model.ts";
+import type { ModelData } from "../model-data.ts";
 import { linkOf } from "../objectives.ts";
 import { categoricalFlag, type Tree } from "../tree.ts";
 import { categoriesOf, floatAtMost, foldedTrees, nanGoesLeft } from "./common.ts";

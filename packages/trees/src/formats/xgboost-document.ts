@@ -1,4 +1,4 @@
-import type { ModelData } from "../model.ts";
+import type { ModelData } from "../model-data.ts";
 import { categoricalFlag, type Tree } from "../tree.ts";
 import { categoriesOf, floatAbove, foldedTrees, nanGoesLeft } from "./common.ts";
 import type { Encodable } from "./ubjson.ts";

@@ -1,5 +1,5 @@
 import { check, TreesError } from "../errors.ts";
-import type { FeatureInfo, ModelData } from "../model.ts";
+import type { FeatureInfo, ModelData } from "../model-data.ts";
 import { categoricalFlag, defaultLeftFlag, missingNaN, type Tree } from "../tree.ts";
 import { checkModel } from "../validate.ts";
 import { floatBelow } from "./common.ts";
