@@ -3,12 +3,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { App, enqueueAsset } from "../../src/app/index.ts";
 import { createManualClock, readConfig, silentLog } from "../../src/core/index.ts";
-import type { CityDeclaration } from "../../src/domain/index.ts";
 import { LevelHistory, publicHolidays, readLevels } from "../../src/features/index.ts";
 import { expectedShortfall, forecastPersistence, levelTargetOf, outlooksOf } from "../../src/models/index.ts";
-import { gbfs, publicHolidays as holidaySource } from "../../src/sources/index.ts";
 import { recordBikeShare } from "../cli/bike-share.ts";
 import { temporaryFolder } from "../cli/support.ts";
+import { recordedShare } from "./recorded-share.ts";
 
 const folder = temporaryFolder();
 const home = join(folder.path, "home");
@@ -20,27 +19,7 @@ const clock = createManualClock(monday - 30 * minute);
 /** How often a stock-out came at each count, as if that had been learned. */
 const rates = Array.from({ length: 17 }, (_, count) => 0.9 / (1 + count));
 
-const declaration: CityDeclaration = {
-  id: "bay-wheels",
-  name: "A bike share",
-  timeZone: "America/Los_Angeles",
-  location: { lat: 37.77, lon: -122.42 },
-  step: "10m",
-  entity: "station",
-  history: "2023-01-01",
-  sources: {
-    stations: gbfs({
-      url: "https://gbfs.baywheels.com/gbfs/2.3/gbfs.json",
-      archive: { url: "http://127.0.0.1:9000/archive/status_{month}.parquet", from: "2023-01" },
-    }),
-    holidays: holidaySource("US", "CA"),
-  },
-  measures: { bikes: { kind: "level", from: "stations" }, docks: { kind: "level", from: "stations" } },
-  targets: {
-    "bikes-out-30": { kind: "binary", measure: "bikes", horizon: "30m" },
-    "docks-out-60": { kind: "binary", measure: "docks", horizon: "60m" },
-  },
-};
+const declaration = recordedShare();
 
 let app: App;
 

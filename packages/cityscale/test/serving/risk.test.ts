@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { App, type CityRuntime, enqueueAsset } from "../../src/app/index.ts";
 import { createManualClock, type ManualClock, readConfig, silentLog } from "../../src/core/index.ts";
-import { type CityDeclaration, localDay, startOfLocalDay } from "../../src/domain/index.ts";
+import { localDay, startOfLocalDay } from "../../src/domain/index.ts";
 import { LevelHistory, publicHolidays, readLevels } from "../../src/features/index.ts";
 import { createHttp } from "../../src/http/index.ts";
 import {
@@ -17,9 +17,9 @@ import {
 } from "../../src/models/index.ts";
 import { type RiskScore, riskScores, scoreRisks } from "../../src/monitoring/index.ts";
 import type { Batch } from "../../src/serving/index.ts";
-import { gbfs, publicHolidays as holidaySource } from "../../src/sources/index.ts";
 import { recordBikeShare } from "../cli/bike-share.ts";
 import { temporaryFolder } from "../cli/support.ts";
+import { recordedShare } from "./recorded-share.ts";
 
 const folder = temporaryFolder();
 const minute = 60_000;
@@ -33,27 +33,7 @@ type Schema = Parameters<typeof z.fromJSONSchema>[0];
 // Little is learned from a fortnight of nine stations.
 const small = { gates: { gain: { min: -10 } }, training: { testWindow: "4d" } };
 
-const declaration: CityDeclaration = {
-  id: "bay-wheels",
-  name: "A bike share",
-  timeZone: "America/Los_Angeles",
-  location: { lat: 37.77, lon: -122.42 },
-  step: "10m",
-  entity: "station",
-  history: "2023-01-01",
-  sources: {
-    stations: gbfs({
-      url: "https://gbfs.baywheels.com/gbfs/2.3/gbfs.json",
-      archive: { url: "http://127.0.0.1:9000/archive/status_{month}.parquet", from: "2023-01" },
-    }),
-    holidays: holidaySource("US", "CA"),
-  },
-  measures: { bikes: { kind: "level", from: "stations" }, docks: { kind: "level", from: "stations" } },
-  targets: {
-    "bikes-out-30": { kind: "binary", measure: "bikes", horizon: "30m", ...small },
-    "docks-out-60": { kind: "binary", measure: "docks", horizon: "60m", ...small },
-  },
-};
+const declaration = recordedShare(small);
 
 let clock: ManualClock;
 let app: App;
