@@ -36,7 +36,7 @@ export interface AlarmThresholds {
 }
 
 export interface BinaryOptions extends FitOptions {
-  /** The probability map (none, or half or all of Platt or isotonic) is chosen by its log loss on the calibration rows. */
+  /** The probability map (none, Platt or isotonic) is chosen by its log loss on the calibration rows. */
   readonly calibrate: Calibrate;
   /** Over `DEFAULT_BINARY_TREES`. */
   readonly trees?: TreeParams;

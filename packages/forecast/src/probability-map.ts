@@ -19,59 +19,28 @@ export interface Labelled {
 /** Parts of the calibration rows, in row order, each of which a map has to improve. */
 const blocks = 4;
 
-/** How far a map may go from the model's own probabilities to the fitted ones, step by step. */
-const ways = [0.5, 1] as const;
-
 /**
  * The map with the smallest log loss out of sample (it tells small probabilities apart, which a Brier score does not):
  * each candidate is fitted on three quarters of the rows and judged on the fourth, four times (quarters in row order,
  * because neighbouring rows resemble each other and would let isotonic overfit unseen), then the winner is fitted on
  * all rows. A map that makes any quarter worse than the model's own probabilities is no candidate: a level that a week
  * of rain moved is moved back by the sun.
- *
- * A candidate goes half the way of its fit, on the logit scale, and the whole way only if that improves every quarter
- * once more. Part of what one window shows is that window's own, and does not last: on Bay Wheels (docks within 30 and
- * 60 minutes, February and March 2023, each after the 28 days before it) half of isotonic had a smaller loss out of
- * sample than the whole of it, and whether the whole was better than nothing in every quarter hung on small
- * differences between two fits to the same rows.
  */
 export function chooseMap(rows: Labelled): ProbabilityMap {
   const cuts = Array.from({ length: blocks + 1 }, (_, i) => Math.floor((i * rows.y.length) / blocks));
-  const parts = cuts.slice(1).map((end, i) => ({
-    rest: without(rows, cuts[i]!, end),
-    judged: slice(rows, cuts[i]!, end),
-  }));
+  const lossesOf = (fit: (rows: Labelled) => ProbabilityMap) =>
+    cuts.slice(1).map((end, i) => logLoss(fit(without(rows, cuts[i]!, end)), slice(rows, cuts[i]!, end)));
+  const plain = lossesOf(fitIdentity);
   const sum = (losses: readonly number[]) => losses.reduce((total, loss) => total + loss, 0);
-  const plain = parts.map(({ judged }) => logLoss({ kind: "identity" }, judged));
   let best: ProbabilityMap = { kind: "identity" };
   let bestLoss = sum(plain);
   for (const fit of [fitPlatt, fitIsotonic]) {
-    const fitted = parts.map(({ rest }) => fit(rest));
-    let before = plain;
-    for (const way of ways) {
-      const losses = parts.map(({ judged }, i) => logLoss(partOf(fitted[i]!, way), judged));
-      if (losses.some((loss, i) => loss > before[i]!)) break;
-      before = losses;
-      if (sum(losses) >= bestLoss) continue;
-      bestLoss = sum(losses);
-      best = partOf(fit(rows), way);
-    }
+    const losses = lossesOf(fit);
+    if (losses.some((loss, i) => loss > plain[i]!) || sum(losses) >= bestLoss) continue;
+    bestLoss = sum(losses);
+    best = fit(rows);
   }
   return best;
-}
-
-/** A map that goes only a part of the way from `p`, on the logit scale (an isotonic one at its knots). */
-export function partOf(map: ProbabilityMap, way: number): ProbabilityMap {
-  if (map.kind === "identity" || way === 1) return map;
-  if (map.kind === "platt") {
-    return { kind: "platt", slope: 1 + way * (map.slope - 1), intercept: way * map.intercept };
-  }
-  const { x, y } = map;
-  return {
-    kind: "isotonic",
-    x,
-    y: y.map((value, k) => sigmoid(way * logit(value) + (1 - way) * logit(x[k]!))),
-  };
 }
 
 /** Corrects `p` in place. */
@@ -103,6 +72,10 @@ export function readMap(fields: Fields): ProbabilityMap {
     return { kind, x, y };
   }
   throw new ForecastError("bytes", `unknown probability map "${kind}"`);
+}
+
+function fitIdentity(): ProbabilityMap {
+  return { kind: "identity" };
 }
 
 /**

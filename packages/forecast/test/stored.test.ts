@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Fields, pack, unpack } from "../src/container.ts";
 import { ForecastError } from "../src/errors.ts";
-import { applyMap, chooseMap, fitIsotonic, fitPlatt, partOf, readMap } from "../src/probability-map.ts";
+import { applyMap, chooseMap, fitIsotonic, fitPlatt, readMap } from "../src/probability-map.ts";
 
 const sections = [Uint8Array.of(1, 2, 3), new Uint8Array(0), Uint8Array.of(9)];
 const saved = pack("kind", { name: "x", list: [1, 2] }, sections);
@@ -90,23 +90,6 @@ describe("the probability map", () => {
     if (map.kind !== "platt") throw new Error(map.kind);
     expect(map.slope).toBeCloseTo(1.5, 1);
     expect(map.intercept).toBeCloseTo(-1, 1);
-  });
-
-  test("half of a map lies half way on the logit scale, and still rises", () => {
-    const logit = (p: number) => Math.log(p / (1 - p));
-    const platt = { kind: "platt", slope: 1.5, intercept: -1 } as const;
-    const isotonic = { kind: "isotonic", x: [0.1, 0.2, 0.6], y: [0.05, 0.05, 0.9] } as const;
-    for (const map of [platt, isotonic]) {
-      const at = Float64Array.of(0.1, 0.2, 0.6);
-      const whole = applyMap(map, at.slice());
-      const half = applyMap(partOf(map, 0.5), at.slice());
-      half.forEach((p, i) => {
-        expect(logit(p)).toBeCloseTo((logit(at[i]!) + logit(whole[i]!)) / 2, 9);
-        if (i > 0) expect(p).toBeGreaterThan(half[i - 1]!);
-      });
-      expect(readMap(new Fields({ ...partOf(map, 0.5) }))).toEqual(partOf(map, 0.5));
-      expect(partOf(map, 1)).toEqual(map);
-    }
   });
 
   test("isotonic is chosen for a step, and rises", () => {

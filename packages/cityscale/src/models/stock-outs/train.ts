@@ -39,8 +39,8 @@ const falling: ReadonlySet<string> = new Set(["count", "spare"]);
 const fewestRows = 500;
 
 /**
- * Fits the probability of a stock-out. Fitted once without the newest rows, on which the calibration (none, or half
- * or all of Platt or isotonic) and the thresholds are chosen, and once more on all.
+ * Fits the probability of a stock-out. Fitted once without the newest rows, on which the calibration (none, Platt,
+ * isotonic) and the thresholds are chosen, and once more on all.
  * Throws DATA_MISSING when there is too little history.
  */
 export async function fitStockOuts(
