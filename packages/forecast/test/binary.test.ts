@@ -138,7 +138,7 @@ describe("the binary forecaster", () => {
   test("one kind does not load the other's bytes", async () => {
     const bytes = (await fitBinary(rows, { ...options, calibrate: "none" })).toBytes();
     expect(() => DirectForecaster.fromBytes(bytes)).toThrow(
-      /"binary-forecaster\/2", expected a "direct-forecaster\/3"/,
+      /"binary-forecaster\/2", expected a "direct-forecaster\/4"/,
     );
   });
 });
