@@ -1,12 +1,16 @@
 """Trains LightGBM on the matrix that a bench wrote: lightgbm_rival.py FOLDER. Prints one JSON line."""
 
 import json
+import logging
 import sys
 import time
 from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
+
+# What it warns of, whatever its verbosity, goes to stderr: stdout is for the answer.
+lgb.register_logger(logging.getLogger("lightgbm"))
 
 folder = Path(sys.argv[1])
 p = json.loads((folder / "meta.json").read_text())
