@@ -65,8 +65,8 @@ const regressionDays = 4 * 365.25;
 /**
  * Weights that did best on windows before those that are reported. Days: what a regression of one series makes of the
  * newest days and of the weather holds tomorrow; in two weeks trees, which all series share, and a level that hardly
- * moves have more to say (chosen by the worst of six series in two half-years). Young: a history that has not seen every season twice, of which a network makes a line into
- * those that it never saw.
+ * moves have more to say (chosen by the worst of six series in two half-years). Young: a history that has not seen
+ * every season twice, of which a network makes a line into those that it never saw.
  */
 const blends: Record<"days" | "near" | "young" | "far", Blend> = {
   days: { ridge: [0.65, 0.4], trees: [0.35, 0.5], level: [0, 0.1] },
