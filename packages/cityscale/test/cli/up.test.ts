@@ -110,7 +110,7 @@ describe.sequential("up, from the first start to a start without its source", ()
     expect(summary.peakRssMb.main).toBeGreaterThan(50);
     expect(summary.peakRssMb.training).toBeGreaterThan(50);
     expect(existsSync(join(home, "owner.json"))).toBe(false);
-  }, 60_000);
+  }, 180_000);
 
   test("a restart forecasts at once without training; others talk to it, and none may take its folder", async () => {
     const owner = started(...up());
@@ -151,7 +151,7 @@ describe.sequential("up, from the first start to a start without its source", ()
     const stopped = await owner.signal("SIGINT");
     expect(stopped.code, stopped.err).toBe(0);
     expect(existsSync(join(home, "owner.json"))).toBe(false);
-  }, 60_000);
+  }, 180_000);
 
   test("a backup becomes a data folder that knows what the first one knew; a changed byte does not", async () => {
     const archive = join(folder.path, "backup.tar.gz");
@@ -193,7 +193,7 @@ describe.sequential("up, from the first start to a start without its source", ()
     expect(refused.code).toBe(1);
     expect(JSON.parse(refused.err)).toMatchObject({ error: { code: "ARTIFACT_DAMAGED" } });
     expect(existsSync(join(folder.path, "never"))).toBe(false);
-  }, 60_000);
+  }, 180_000);
 
   test("doctor finds a source that does not answer", async () => {
     const well = await run("doctor", "--city", "tiny", "--clock", clock, ...sources, ...at);
@@ -215,7 +215,7 @@ describe.sequential("up, from the first start to a start without its source", ()
     expect(findings.filter(({ state }) => state === "failed").map(({ check }) => check)).toEqual([
       "source counts",
     ]);
-  }, 60_000);
+  }, 180_000);
 
   test("with its counts unreachable it goes on serving what it has, and says so", async () => {
     const port = await closedPort();
@@ -234,7 +234,7 @@ describe.sequential("up, from the first start to a start without its source", ()
       code: 0,
       err: expect.stringContaining("until then what is there is served"),
     });
-  }, 60_000);
+  }, 180_000);
 
   test("a training by hand tells its scores beside the naive forecasts, and its verdict", async () => {
     const trained = await run("train", ...at.filter((part) => part !== "--json"));
@@ -242,7 +242,7 @@ describe.sequential("up, from the first start to a start without its source", ()
     expect(trained.out).toMatch(/trees .*\n/);
     expect(trained.out).toContain("last-week");
     expect(trained.out).toMatch(/verdict: (promote|reject): .+\nmodel: version 2 /s);
-  }, 60_000);
+  }, 180_000);
 });
 
 /** A port on which nobody listens. */

@@ -54,26 +54,27 @@ describe("the training", () => {
     }
   });
 
-  test("an abort ends it within a second, on workers and on the calling thread", async () => {
+  test("an abort ends it within an epoch or two, on workers and on the calling thread", async () => {
     for (const [rows, epochs] of [
       [large, 10_000],
       [madeRows(500, 2), 100],
     ] as const) {
       const controller = new AbortController();
-      let abortedAt = Number.POSITIVE_INFINITY;
+      let [abortedAfter, last] = [0, 0];
       const fit = fitNetwork(rows, {
         ...largeOptions,
         epochs,
         threads: 2,
         signal: controller.signal,
         onProgress: ({ done }) => {
+          last = done;
           if (done < 1 || controller.signal.aborted) return;
-          abortedAt = performance.now();
+          abortedAfter = done;
           controller.abort(new Error("enough"));
         },
       });
       await expect(fit).rejects.toThrow("enough");
-      expect(performance.now() - abortedAt).toBeLessThan(500);
+      expect(last - abortedAfter).toBeLessThan(2);
     }
     await expect(
       fitNetwork(large, { ...options, signal: AbortSignal.abort(new Error("no")) }),
