@@ -22,6 +22,7 @@ import {
   type Member,
   type MemberColumns,
   selectColumns,
+  sharesOf,
   weightAt,
 } from "./member.ts";
 import { fitNetwork } from "./network/fit.ts";
@@ -224,7 +225,7 @@ export async function fitDirect(rows: QuantityRows, options: DirectOptions): Pro
 
 /** @throws ForecastError `option` unless weights are at least 0, one of them above 0 at each lead. */
 function checkWeights(specs: readonly MemberSpec[]): void {
-  const each = specs.map(({ weight }) => (typeof weight === "number" ? [weight] : weight));
+  const each = specs.map(({ weight }) => sharesOf(weight));
   const leads = Math.max(1, ...each.map(({ length }) => length));
   const isFit = each.every((weights) => weights.length > 0 && weights.every((share) => share >= 0));
   for (let lead = 1; lead <= leads; lead++) {

@@ -23,9 +23,12 @@ export type LeadWeight = number | readonly number[];
 export const weightAt = (weight: LeadWeight, lead: number): number =>
   typeof weight === "number" ? weight : weight[Math.min(lead, weight.length) - 1]!;
 
+/** The shares by lead - 1; one, where it is the same at every lead. */
+export const sharesOf = (weight: LeadWeight): readonly number[] =>
+  typeof weight === "number" ? [weight] : weight;
+
 /** Whether a member says anything at all. */
-export const hasSay = (weight: LeadWeight): boolean =>
-  typeof weight === "number" ? weight > 0 : weight.some((share) => share > 0);
+export const hasSay = (weight: LeadWeight): boolean => sharesOf(weight).some((share) => share > 0);
 
 /**
  * One model of the transformed target among those that a forecaster averages. Where it has effects, they come first
@@ -150,7 +153,7 @@ export function memberFields(member: Member): object {
   const { kind, weight } = member;
   return {
     kind,
-    weights: typeof weight === "number" ? [weight] : weight,
+    weights: sharesOf(weight),
     hasEffects: member.effects ? 1 : 0,
     ...("columns" in member && { columns: member.columns }),
     ...("groups" in member && { groups: member.groups }),
