@@ -11,7 +11,14 @@ import {
   type TreeParams,
 } from "./fitting.ts";
 import { checkColumns, checkMatrix, type Matrix, rowsWhere, take, takeRows } from "./matrix.ts";
-import { applyMap, chooseMap, type Labelled, type ProbabilityMap, readMap } from "./probability-map.ts";
+import {
+  applyMap,
+  chooseMap,
+  fitIsotonic,
+  type Labelled,
+  type ProbabilityMap,
+  readMap,
+} from "./probability-map.ts";
 import { gainShares, readModel } from "./stored-model.ts";
 
 /** Training rows of a binary target. */
@@ -42,6 +49,13 @@ export interface BinaryOptions extends FitOptions {
   readonly trees?: TreeParams;
   /** Share of the eligible rows to alarm on; 0.01 where not given. */
   readonly alarmRate?: number;
+  /** Told the calibration rows with what the fit without them makes of them, which no map has corrected yet. */
+  readonly onHeldOut?: (rows: HeldOut) => void;
+}
+
+/** Calibration rows; `index` has their places in the matrix. */
+export interface HeldOut extends Labelled {
+  readonly index: Int32Array;
 }
 
 /** What served stock-outs best: rare events want few leaves, many rows in each, and L2. */
@@ -62,7 +76,9 @@ export interface BinaryParts {
   readonly thresholds: AlarmThresholds | null;
 }
 
-const KIND = "binary-forecaster/2";
+const KIND = "binary-forecaster/3";
+
+const usualAlarmRate = 0.01;
 
 /**
  * Fits the probability of a binary target.
@@ -89,21 +105,19 @@ export async function fitBinary(rows: BinaryRows, options: BinaryOptions): Promi
   let thresholds: AlarmThresholds | null = null;
   if (split) {
     model = await fitter.fit("before calibration", subsample(all, split.early), params);
-    const columns = takeRows(
-      matrix,
-      split.late.map((k) => usable[k]!),
-    );
+    const index = split.late.map((k) => usable[k]!);
     const late = {
       y: take(all.label, split.late),
-      p: model.predict(columns),
+      p: model.predict(takeRows(matrix, index)),
       weight: take(all.weight, split.late),
     };
+    options.onHeldOut?.({ ...late, p: late.p.slice(), index });
     map = chooseMap(late);
     const { eligible } = rows;
     const alarmed = { ...late, p: applyMap(map, late.p) };
     thresholds = alarmThresholds(
-      eligible ? labelledWhere(alarmed, (k) => eligible[usable[split.late[k]!]!] === 1) : alarmed,
-      options.alarmRate ?? 0.01,
+      eligible ? labelledWhere(alarmed, (k) => eligible[index[k]!] === 1) : alarmed,
+      options.alarmRate ?? usualAlarmRate,
     );
   }
   if (model === null || options.calibrate === "refit") model = await fitter.fit("probability", all, params);
@@ -142,6 +156,28 @@ export class BinaryForecaster {
     checkColumns(matrix, this.#parts.featureNames);
     if (matrix.rows === 0) return new Float64Array(0);
     return applyMap(this.#parts.map, this.#parts.model.predict(matrix.columns));
+  }
+
+  /** What it forecast, corrected by its map; changes `p`. */
+  calibrate(p: Float64Array): Float64Array {
+    return applyMap(this.#parts.map, p);
+  }
+
+  /** The same model without a map, whose forecasts `recalibrated` learns from. */
+  uncalibrated(): BinaryForecaster {
+    return new BinaryForecaster({ ...this.#parts, map: { kind: "identity" } });
+  }
+
+  /**
+   * The same model with the isotonic map and the thresholds of other rows, newer ones for example: what comes of the
+   * same features drifts, and a map is soon fitted.
+   *
+   * @param rows with probabilities of `uncalibrated`; those that alarms are about
+   */
+  recalibrated(rows: Labelled, alarmRate = usualAlarmRate): BinaryForecaster {
+    const map = fitIsotonic(rows);
+    const chosen = alarmThresholds({ ...rows, p: applyMap(map, rows.p.slice()) }, alarmRate);
+    return new BinaryForecaster({ ...this.#parts, map, thresholds: chosen ?? this.thresholds });
   }
 
   /** Share of the model's total gain by feature, in the order of `featureNames`; sums to 1 (or is all 0). */

@@ -89,6 +89,8 @@ export type MemberSpec = {
       readonly kind: "ridge";
       readonly by: string;
       readonly alpha: number;
+      /** Errors beyond this, on the transformed scale, count by their size (see `RidgeOptions`). */
+      readonly huber?: number;
       /** Rows older than so many days teach it nothing; all do when left out. */
       readonly newestDays?: number;
       readonly columns?: MemberColumns;
@@ -375,7 +377,7 @@ function ridgeMember(
   spec: MemberSpec & { kind: "ridge" },
 ): Member {
   const { matrix, lead, partial, ageDays } = rows;
-  const { newestDays = Number.POSITIVE_INFINITY } = spec;
+  const { huber, newestDays = Number.POSITIVE_INFINITY } = spec;
   if (newestDays < Number.POSITIVE_INFINITY && !ageDays)
     throw new ForecastError("option", "a ridge of the newest days wants the rows' ages");
   const { names, categorical } = spec.columns ?? matrix;
@@ -399,7 +401,7 @@ function ridgeMember(
   const columns = { names, categorical };
   const model = fitRidge(
     { matrix: selectColumns(matrix, columns), target, weight, group: groupsOf(matrix, lead, groups) },
-    { alpha: spec.alpha, clipTarget: 0.005 },
+    { alpha: spec.alpha, clipTarget: 0.005, ...(huber !== undefined && { huber }) },
   );
   return { kind: "ridge", weight: spec.weight, model, columns, groups };
 }

@@ -18,6 +18,7 @@ export {
   type BinaryRows,
   DEFAULT_BINARY_TREES,
   fitBinary,
+  type HeldOut,
 } from "./binary-forecaster.ts";
 export {
   type Blend,

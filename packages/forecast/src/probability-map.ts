@@ -6,7 +6,10 @@ export type ProbabilityMap =
   | { readonly kind: "identity" }
   /** 1 / (1 + exp(-(slope logit(p) + intercept))) */
   | { readonly kind: "platt"; readonly slope: number; readonly intercept: number }
-  /** linear between the knots, constant outside */
+  /**
+   * From each `x` to its `y`; between and beyond the knots log-odds are moved by as much as at the knots beside them, so
+   * that a ranking stays as it is.
+   */
   | { readonly kind: "isotonic"; readonly x: readonly number[]; readonly y: readonly number[] };
 
 /** Rows to fit a map on: label 0 or 1, forecast probability, weight above 0. */
@@ -48,7 +51,12 @@ export function applyMap(map: ProbabilityMap, p: Float64Array): Float64Array {
   if (map.kind === "platt") {
     for (let i = 0; i < p.length; i++) p[i] = sigmoid(map.slope * logit(p[i]!) + map.intercept);
   } else if (map.kind === "isotonic") {
-    for (let i = 0; i < p.length; i++) p[i] = interpolate(map.x, map.y, p[i]!);
+    const x = Float64Array.from(map.x, logit);
+    const shift = Float64Array.from(map.y, (y, k) => logit(y) - x[k]!);
+    for (let i = 0; i < p.length; i++) {
+      const at = logit(p[i]!);
+      p[i] = sigmoid(at + interpolate(x, shift, at));
+    }
   }
   return p;
 }
@@ -120,29 +128,43 @@ export function fitPlatt({ y, p, weight }: Labelled): ProbabilityMap {
   return slope > 0 && Number.isFinite(intercept) ? { kind: "platt", slope, intercept } : { kind: "identity" };
 }
 
+/** Shares of the rows that isotonic regression pools first. */
+const isotonicBins = 20;
+
 /**
- * Isotonic regression by pooling adjacent violators; a knot per pool at its mean `p`. Pools are kept off 0
- * and 1 by 1 / (n + 2): a few rows are no proof of certainty.
+ * Isotonic regression by pooling adjacent violators, of bins of equal weight by `p`; a knot per pool at its mean `p`. A
+ * twentieth of the rows tells how often the event comes at some probability; a pool of a few rows tells of chance, and
+ * would tie what the model tells apart. Pools are kept off 0 and 1 by 1 / (n + 2): a few rows are no proof of certainty.
  */
-export function fitIsotonic({ y, p, weight }: Labelled): ProbabilityMap {
+export function fitIsotonic({ y, p, weight }: Labelled, bins = isotonicBins): ProbabilityMap {
   const order = new Int32Array(y.length).map((_, i) => i).sort((a, b) => p[a]! - p[b]!);
-  // Equal p first: a map has one value there, whatever the order of the rows.
-  const ties: Pool[] = [];
-  for (const i of order) {
-    const row = { weight: weight[i]!, x: p[i]!, y: y[i]! };
-    const last = ties.at(-1);
-    if (last?.x === row.x) ties[ties.length - 1] = merge(last, row);
-    else ties.push(row);
-  }
+  const total = weight.reduce((sum, value) => sum + value, 0);
   const pools: Pool[] = [];
-  for (const tie of ties) {
-    let pool = tie;
+  let [bin, reached] = [-1, 0];
+  let pool: Pool | undefined;
+  const close = () => {
+    if (!pool) return;
     for (let last = pools.at(-1); last && last.y >= pool.y; last = pools.at(-1)) {
       pools.pop();
       pool = merge(last, pool);
     }
     pools.push(pool);
+  };
+  for (const [k, i] of order.entries()) {
+    // Equal p stay together: a map has one value there, whatever the order of the rows.
+    if (k === 0 || p[i]! > p[order[k - 1]!]!) {
+      const next = Math.min(bins - 1, Math.floor((bins * reached) / total));
+      if (next > bin) {
+        close();
+        pool = undefined;
+        bin = next;
+      }
+    }
+    const row = { weight: weight[i]!, x: p[i]!, y: y[i]! };
+    pool = pool ? merge(pool, row) : row;
+    reached += row.weight;
   }
+  close();
   if (pools.length === 0) return { kind: "identity" };
   const margin = 1 / (y.length + 2);
   return {
@@ -164,7 +186,8 @@ function merge(a: Pool, b: Pool): Pool {
   return { weight, x: a.x + share * (b.x - a.x), y: a.y + share * (b.y - a.y) };
 }
 
-function interpolate(x: readonly number[], y: readonly number[], at: number): number {
+/** Linear between the knots, constant beyond. */
+function interpolate(x: Float64Array, y: Float64Array, at: number): number {
   if (Number.isNaN(at)) return at;
   if (at <= x[0]!) return y[0]!;
   if (at >= x[x.length - 1]!) return y[y.length - 1]!;

@@ -23,9 +23,15 @@ export interface RidgeOptions {
   readonly clipInputs?: number;
   /** the target of each group is clipped to its quantiles at this level and its opposite; default 0 */
   readonly clipTarget?: number;
+  /** errors beyond this (on the scale of the target) count by their size, not by their square; default none */
+  readonly huber?: number;
 }
 
 const KIND = "ridge/1";
+
+/** Reweighting has settled long before. */
+const MAX_REWEIGHTINGS = 20;
+const SETTLED = 1e-5;
 
 /** Bounds the memory of a forecast: the standardised rows of a whole city would not fit. */
 const ROWS_AT_ONCE = 4096;
@@ -36,18 +42,22 @@ const ROWS_AT_ONCE = 4096;
  * all training rows, so that alpha means the same in every group; categorical columns enter as one 0/1 column
  * per code; missing counts as the mean.
  *
- * @throws ForecastError `shape` on unequal lengths; `option` on an alpha below 0 or a clip level outside
- * [0, 0.5); `data` on a negative weight, or with alpha 0 where columns depend on each other; `noRows` where no
- * row can be learned from
+ * With `huber` the square is Huber's loss (1964), by least squares that are weighted anew until they settle. Those
+ * weights are scaled to the sum of the rows' own, so that the penalty keeps its say whatever the size of the errors.
+ *
+ * @throws ForecastError `shape` on unequal lengths; `option` on an alpha below 0, a `huber` not above 0 or a clip
+ * level outside [0, 0.5); `data` on a negative weight, or with alpha 0 where columns depend on each other; `noRows`
+ * where no row can be learned from
  */
 export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
   const { matrix, target, group, weight } = rows;
-  const { alpha, clipInputs = 0, clipTarget = 0 } = options;
+  const { alpha, clipInputs = 0, clipTarget = 0, huber } = options;
   checkMatrix(matrix);
   requireLength("target", target.length, matrix.rows);
   if (group) requireLength("group", group.length, matrix.rows);
   if (weight) requireLength("weight", weight.length, matrix.rows);
   if (!(alpha >= 0 && Number.isFinite(alpha))) throw new ForecastError("option", `alpha is ${alpha}`);
+  if (huber !== undefined && !(huber > 0)) throw new ForecastError("option", `huber is ${huber}`);
   for (const [name, level] of Object.entries({ clipInputs, clipTarget })) {
     if (!(level >= 0 && level < 0.5)) {
       throw new ForecastError("option", `${name} is ${level}, expected 0 to below 0.5`);
@@ -73,7 +83,8 @@ export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
     const z = Float64Array.from(members, (row) => target[row]!);
     clip(z, clipTarget);
     const w = Float64Array.from(members, (row) => weight?.[row] ?? 1);
-    const solved = solve(x, z, w, width, alpha);
+    const problem = { x, z, width, alpha };
+    const solved = huber === undefined ? solve(problem, w) : solveHuber(problem, w, huber);
     if (solved === null) {
       throw new ForecastError(
         "data",
@@ -184,26 +195,57 @@ function clip(values: Float64Array, level: number): void {
   for (let i = 0; i < values.length; i++) values[i] = Math.min(high, Math.max(low, values[i]!));
 }
 
+/** Rows of one group: `x` is width x rows, column after column. */
+interface Problem {
+  readonly x: Float64Array;
+  readonly z: Float64Array;
+  readonly width: number;
+  readonly alpha: number;
+}
+
+/** Least squares weighted by w * min(1, huber / |error|) of the fit before, until the fit stays as it is. */
+function solveHuber(problem: Problem, w: Float64Array, huber: number): Float64Array | null {
+  const total = w.reduce((sum, value) => sum + value, 0);
+  let solved = solve(problem, w);
+  for (let step = 0; solved !== null && step < MAX_REWEIGHTINGS; step++) {
+    const before = solved;
+    const error = errorsOf(problem, before);
+    const light = w.map((weight, i) => weight * Math.min(1, huber / Math.abs(error[i]!)));
+    const scale = total / light.reduce((sum, value) => sum + value, 0);
+    solved = solve(
+      problem,
+      light.map((weight) => weight * scale),
+    );
+    if (solved?.every((value, j) => Math.abs(value - before[j]!) <= SETTLED)) break;
+  }
+  return solved;
+}
+
+function errorsOf({ x, z, width }: Problem, solved: Float64Array): Float64Array {
+  const error = z.map((value) => value - solved[width]!);
+  for (let j = 0; j < width; j++) {
+    const coefficient = solved[j]!;
+    const start = j * z.length;
+    for (let i = 0; i < z.length; i++) error[i]! -= coefficient * x[start + i]!;
+  }
+  return error;
+}
+
 /**
  * Coefficients, then the intercept; null where the normal equations have no single solution.
  * Centring x and z by their weighted means is what leaves the intercept without penalty.
  */
-function solve(
-  x: Float64Array,
-  z: Float64Array,
-  w: Float64Array,
-  width: number,
-  alpha: number,
-): Float64Array | null {
+function solve({ x, z, width, alpha }: Problem, w: Float64Array): Float64Array | null {
   const n = z.length;
   const total = w.reduce((sum, value) => sum + value, 0);
   const means = new Float64Array(width);
   const root = w.map(Math.sqrt);
+  const centred = new Float64Array(x.length);
   for (let j = 0; j < width; j++) {
     let sum = 0;
     for (let i = 0; i < n; i++) sum += w[i]! * x[j * n + i]!;
     means[j] = sum / total;
-    for (let i = 0; i < n; i++) x[j * n + i] = root[i]! * (x[j * n + i]! - means[j]!);
+    for (let i = 0; i < n; i++) centred[j * n + i] = root[i]! * (x[j * n + i]! - means[j]!);
   }
   let meanZ = 0;
   for (let i = 0; i < n; i++) meanZ += w[i]! * z[i]!;
@@ -215,10 +257,10 @@ function solve(
   // A column that does not vary (in this group) has coefficient 0, with or without a penalty.
   const constant: number[] = [];
   for (let j = 0; j < width; j++) {
-    for (let k = 0; k <= j; k++) gram[j * width + k] = dot(x, j * n, x, k * n, n);
+    for (let k = 0; k <= j; k++) gram[j * width + k] = dot(centred, j * n, centred, k * n, n);
     if (gram[j * width + j]! <= 1e-18 * total) constant.push(j);
     gram[j * width + j]! += alpha;
-    solved[j] = dot(x, j * n, residual, 0, n);
+    solved[j] = dot(centred, j * n, residual, 0, n);
   }
   for (const j of constant) {
     for (let k = 0; k < width; k++) gram[Math.max(j, k) * width + Math.min(j, k)] = 0;

@@ -5,9 +5,10 @@ import {
   type BinaryRows,
   DirectForecaster,
   fitBinary,
+  type HeldOut,
   scores,
 } from "../src/index.ts";
-import { chooseMap } from "../src/probability-map.ts";
+import { applyMap, chooseMap, fitIsotonic } from "../src/probability-map.ts";
 import { generalChecks } from "./general-checks.ts";
 import { binaryRows, randomOf, rowsOf } from "./synthetic.ts";
 
@@ -57,6 +58,32 @@ describe("the choice of a probability map", () => {
   test("leaves alone what is right, and what one quarter has otherwise", () => {
     expect(chooseMap(told([1, 1, 1, 1])).kind).toBe("identity");
     expect(chooseMap(told([2, 2, 2, 0.5])).kind).toBe("identity");
+  });
+});
+
+describe("isotonic correction", () => {
+  test("moves log-odds by as much beyond its knots as at them, and ties nothing", () => {
+    const map = { kind: "isotonic", x: [0.1, 0.2, 0.5], y: [0.2, 0.25, 0.5] } as const;
+    const at = Float64Array.from({ length: 99 }, (_, i) => (i + 1) / 100);
+    const corrected = applyMap(map, at.slice());
+    for (let i = 1; i < at.length; i++) expect(corrected[i]).toBeGreaterThan(corrected[i - 1]!);
+    for (const [k, x] of map.x.entries()) expect(applyMap(map, Float64Array.of(x))[0]).toBeCloseTo(map.y[k]!);
+    const odds = (p: number) => p / (1 - p);
+    expect(odds(corrected[1]!) / odds(0.02)).toBeCloseTo(odds(0.2) / odds(0.1));
+    expect(corrected[89]).toBeCloseTo(0.9);
+    expect(applyMap(map, Float64Array.of(Number.NaN))[0]).toBeNaN();
+  });
+
+  test("pools a twentieth of the weight at least, so that a lucky few do not bend it", () => {
+    const random = randomOf(4);
+    const p = Float64Array.from({ length: 10_000 }, () => 0.01 + 0.3 * random());
+    const y = p.map((value, i) => (i < 40 ? 1 : random() < value ? 1 : 0));
+    for (let i = 0; i < 40; i++) p[i] = 0.01;
+    const weight = new Float64Array(p.length).fill(1);
+    const map = fitIsotonic({ y, p, weight });
+    expect(map.kind === "isotonic" && map.x.length).toBeGreaterThan(5);
+    expect(map.kind === "isotonic" && map.x.length).toBeLessThanOrEqual(20);
+    expect(applyMap(map, Float64Array.of(0.01))[0]).toBeLessThan(0.15);
   });
 });
 
@@ -127,6 +154,31 @@ describe("the binary forecaster", () => {
     expect((await fitBinary(rows, { ...options, calibrate: "none" })).thresholds).toBeNull();
   });
 
+  test("calibrated anew it ranks as before, says what comes of newer rows, and is saved", async () => {
+    const heard: HeldOut[] = [];
+    const fitted = await fitBinary(rows, { ...options, onHeldOut: (held) => heard.push(held) });
+    const [held] = heard;
+    expect([...held!.index]).toEqual([...rows.calibration.keys()].filter((i) => rows.calibration[i] === 1));
+    expect([...held!.y]).toEqual([...held!.index].map((i) => rows.target[i]));
+    const own = fitted.uncalibrated();
+    expect(own.map.kind).toBe("identity");
+    const p = own.predict(later.matrix);
+    // Half of what came then comes now.
+    const random = randomOf(3);
+    const fewer = later.target.map((y) => (random() < 0.5 ? y : 0));
+    const weight = new Float64Array(p.length).fill(1);
+    const anew = fitted.recalibrated({ y: fewer, p, weight }, 0.1);
+    const now = anew.predict(later.matrix);
+    const sum = (values: Float64Array) => values.reduce((total, value) => total + value, 0);
+    expect(sum(fitted.predict(later.matrix)) / sum(fewer)).toBeGreaterThan(1.7);
+    expect(sum(now) / sum(fewer)).toBeCloseTo(1, 1);
+    const ranked = (of: Float64Array) => [...of.keys()].sort((a, b) => of[a]! - of[b]! || a - b);
+    expect(ranked(now)).toEqual(ranked(p));
+    expect(now.filter((value) => value >= anew.thresholds!.budget).length).toBeCloseTo(0.1 * now.length, -1);
+    expect(anew.calibrate(p.slice())).toEqual(now);
+    expect(BinaryForecaster.fromBytes(anew.toBytes()).predict(later.matrix)).toEqual(now);
+  });
+
   test("targets and weights that cannot be are refused with their row", async () => {
     await expect(fitBinary({ ...rows, target: rows.target.with(1, 2) }, options)).rejects.toThrow(
       /row 1 has target 2/,
@@ -138,7 +190,7 @@ describe("the binary forecaster", () => {
   test("one kind does not load the other's bytes", async () => {
     const bytes = (await fitBinary(rows, { ...options, calibrate: "none" })).toBytes();
     expect(() => DirectForecaster.fromBytes(bytes)).toThrow(
-      /"binary-forecaster\/2", expected a "direct-forecaster\/4"/,
+      /"binary-forecaster\/3", expected a "direct-forecaster\/4"/,
     );
   });
 });

@@ -9,7 +9,7 @@ interface Golden {
   group: number[];
   target: number[];
   weight: number[];
-  cases: { alpha: number; clip: number; weighted: boolean; forecast: number[] }[];
+  cases: { alpha: number; clip: number; weighted: boolean; huber?: number; forecast: number[] }[];
 }
 const golden: Golden = JSON.parse(readFileSync(new URL("golden/ridge.json", import.meta.url), "utf8"));
 
@@ -31,15 +31,18 @@ const rows = {
 const fit = (change: Partial<RidgeRows> = {}, alpha = 3) => fitRidge({ ...rows, ...change }, { alpha });
 
 describe("ridge", () => {
-  test.each(golden.cases)("agrees with scikit-learn at alpha $alpha, clip $clip", (wanted) => {
+  test.each(golden.cases)("agrees with its oracle at alpha $alpha, clip $clip, huber $huber", (wanted) => {
     const { weight, ...unweighted } = rows;
+    const { huber } = wanted;
     const fitted = fitRidge(wanted.weighted ? { ...unweighted, weight } : unweighted, {
       alpha: wanted.alpha,
       clipInputs: wanted.clip,
       clipTarget: wanted.clip,
+      ...(huber !== undefined && { huber }),
     });
     const forecast = fitted.predict(matrix, rows.group);
-    for (let i = 0; i < forecast.length; i++) expect(forecast[i]).toBeCloseTo(wanted.forecast[i]!, 8);
+    const digits = huber === undefined ? 8 : 3; // two ways to a minimum, each until it is near enough
+    for (let i = 0; i < forecast.length; i++) expect(forecast[i]).toBeCloseTo(wanted.forecast[i]!, digits);
   });
 
   test("a model per group is the model of the group's rows alone, on the common scale", () => {
@@ -48,6 +51,18 @@ describe("ridge", () => {
     const forecast = many.predict(matrix, rows.group);
     const other = alone.predict(matrix, rows.group);
     for (let i = 1; i < forecast.length; i += 2) expect(forecast[i]).toBeCloseTo(other[i]!, 10);
+  });
+
+  test("with Huber's loss an error that grows moves nothing further", () => {
+    const withError = (z: number, huber?: number) => {
+      const target = rows.target.map((value, i) => (i === 8 ? z : value));
+      const options = { alpha: 3, ...(huber !== undefined && { huber }) };
+      return fitRidge({ ...rows, target }, options).predict(matrix, rows.group)[10]!;
+    };
+    expect(Math.abs(withError(1000, 0.2) - withError(50, 0.2))).toBeLessThan(0.01);
+    expect(Math.abs(withError(1000) - withError(50))).toBeGreaterThan(1);
+    // Where no error is beyond the bound it is least squares.
+    expect(withError(2, 1e6)).toBeCloseTo(withError(2), 12);
   });
 
   test("a weight of 2 counts as the row twice", () => {
@@ -133,6 +148,7 @@ describe("ridge", () => {
     expect(() => fit({}, 0)).toThrow(/depend on each other/); // the codes of a day add up to 1
     expect(() => fit({ target: new Float64Array(90).fill(Number.NaN) })).toThrow(/none of 90 rows/);
     expect(() => fit({ weight: new Float64Array(90).fill(-1) })).toThrow(/row 0 has weight -1/);
+    expect(() => fitRidge(rows, { alpha: 1, huber: 0 })).toThrow(/huber is 0/);
     expect(() => fitRidge(rows, { alpha: 1, clipTarget: 0.5 })).toThrow(/clipTarget is 0.5/);
     expect(() => fit().predict(matrix)).toThrow(/2 groups, but no group/);
     expect(() => fit().predict({ ...matrix, names: ["b", "a", "c", "day"] }, rows.group)).toThrow(/column 0/);

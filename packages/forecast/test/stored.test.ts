@@ -111,7 +111,7 @@ describe("the probability map", () => {
       fc.property(rows, (list) => {
         const y = Float64Array.from(list, (row) => row[0]);
         const p = Float64Array.from(list, (row) => row[1] / 10);
-        const map = fitIsotonic({ y, p, weight: new Float64Array(y.length).fill(1) });
+        const map = fitIsotonic({ y, p, weight: new Float64Array(y.length).fill(1) }, 1000);
         if (map.kind !== "isotonic") throw new Error(map.kind);
         // The min-max formula of isotonic regression, at each distinct p.
         const levels = [...new Set(p)].sort((a, b) => a - b);

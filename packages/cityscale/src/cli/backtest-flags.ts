@@ -11,6 +11,8 @@ export interface BacktestFlags extends PeriodFlags {
   readonly classical?: boolean;
   /** Of binary targets: how long before the period training begins. */
   readonly train?: string;
+  /** Of binary targets: how often the model is calibrated anew. */
+  readonly recalibrate?: string;
   /** A file, or `-` for standard output. */
   readonly json?: string;
 }

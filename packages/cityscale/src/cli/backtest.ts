@@ -24,7 +24,9 @@ export async function runBacktest(
 ): Promise<void> {
   const { target } = await cityAndTarget(cityName, flags.target, config);
   if (target.kind === "binary") return await runStockOutBacktest(cityName, flags, config, io, signal);
-  if (flags.train !== undefined) throw new UsageError(`--train: ${target.name} is no binary target`);
+  for (const flag of ["train", "recalibrate"] as const) {
+    if (flags[flag] !== undefined) throw new UsageError(`--${flag}: ${target.name} is no binary target`);
+  }
   const began = performance.now();
   const kind = kindOf(flags);
   const kinds = {

@@ -13,6 +13,9 @@ import { fixed, percent, table, whole } from "./table.ts";
 
 const trainDefault = "60d";
 
+/** As often as the platform reviews its models. */
+const recalibrateDefault = "7d";
+
 /** Flags of quantities that say nothing about a binary target. */
 const foreign = ["kind", "kinds", "fast", "classical", "horizon", "refit"] as const;
 
@@ -32,11 +35,14 @@ export async function runStockOutBacktest(
   }
   const every = flags.every === undefined ? {} : { every: duration("--every", flags.every, city) };
   const train = trainingTime(flags.train ?? trainDefault, city);
+  const asked = flags.recalibrate ?? recalibrateDefault;
+  const recalibrate = asked === "never" ? {} : { recalibrate: duration("--recalibrate", asked, city) };
   await withData(cityName, flags, { config, io, signal }, async (data) => {
-    const { connection, progress, notes, lagMs: _lagMs, ...asked } = data;
+    const { connection, progress, notes, lagMs: _lagMs, ...period } = data;
     const result = await backtestStockOuts(connection, {
-      ...asked,
+      ...period,
       ...every,
+      ...recalibrate,
       train,
       weather: flags.weather,
       threads: config.threads,
@@ -60,6 +66,9 @@ export async function runStockOutBacktest(
     await writeReport(report, flags.json, io, stockOutText);
   });
 }
+
+const recalibrated = (times: number) =>
+  times === 0 ? "" : `, fitted ${times} times on the newest 28 days of outcomes`;
 
 /** Whole days, at least two weeks. Throws UsageError. */
 function trainingTime(text: string, city: City): string {
@@ -98,7 +107,7 @@ function stockOutText(report: StockOutReport): string {
 ${report.city} ${report.target}: fewer than ${report.below} at any moment of the next ${report.horizon}, from ${report.from} to ${report.to}
 ${scores}  onset rows are not short at the origin; persistence ranks by the count now, the lower the likelier
 ${bins("tenth of the onset rows", tenths)}${bins("probability on onset rows", widths)}
-  ${whole(report.origins)} origins (${report.every === "snapshots" ? "every snapshot" : `every ${report.every}`}), ${report.entities} stations; learned from ${whole(training.rows)} rows with ${whole(training.onsets)} onsets since ${training.from.slice(0, 10)}; calibration: ${training.calibration}
+  ${whole(report.origins)} origins (${report.every === "snapshots" ? "every snapshot" : `every ${report.every}`}), ${report.entities} stations; learned from ${whole(training.rows)} rows with ${whole(training.onsets)} onsets since ${training.from.slice(0, 10)}; calibration: ${training.calibration}${recalibrated(training.recalibrations)}
 ${budget}  ${weatherBasis[report.weather]}
 ${notes}  ${report.totalSeconds} s in all, ${report.trainSeconds} s of them training; at most ${report.peakRssMb} MB resident
 `;

@@ -42,7 +42,8 @@ export const stockOutBacktestSchema = z.strictObject({
     from: z.iso.datetime(),
     rows: z.int(),
     onsets: z.int(),
-    calibration: z.enum(["identity", "platt", "isotonic"]),
+    calibration: z.enum(["identity", "platt", "isotonic"]).describe("of the last origins"),
+    recalibrations: z.int().min(0).describe("maps fitted on the newest outcomes, the first one included"),
     columns: z.array(z.strictObject({ name: z.string(), gain: share })).describe("the weightiest columns"),
   }),
   alarms: z

@@ -53,5 +53,5 @@ export {
   stockOutView,
   suggestMoves,
 } from "./stock-outs/index.ts";
-export { type Trained, trainInProcess } from "./trainer.ts";
+export { type RenewedModel, type Trained, trainInProcess } from "./trainer.ts";
 export { type TreeTrial, type TuneResult, tuneTrees } from "./tune.ts";

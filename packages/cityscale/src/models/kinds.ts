@@ -48,6 +48,9 @@ export const quantileRows = 300_000;
 /** Penalty of ridge regressions on standardised columns, in rows. */
 const ridgeAlpha = 60;
 
+/** Those of days: by squares one storm would have more to say than weeks of usual days. */
+const dailyRidge = { alpha: 30, huber: 0.1 };
+
 /** The level of a blend, on the scale of the target; a forecast of no kind by itself. */
 const steadyLevel = "median_12_weeks";
 
@@ -69,7 +72,7 @@ const regressionDays = 4 * 365.25;
  * every season twice, of which a network makes a line into those that it never saw.
  */
 const blends: Record<"days" | "near" | "young" | "far", Blend> = {
-  days: { ridge: [0.65, 0.4], trees: [0.35, 0.5], level: [0, 0.1] },
+  days: { ridge: [0.7, 0.3], trees: [0.3, 0.6], level: [0, 0.1] },
   near: { trees: 0.45, network: 0.55 },
   young: { trees: 0.8, network: 0.2 },
   far: { trees: 0.6, effects: 0.25, network: 0.15 },
@@ -133,10 +136,9 @@ function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effo
       kind,
       weight: 1,
       by: "entity",
-      alpha: ridgeAlpha,
       ...(view.slotsPerDay === 1
-        ? { newestDays: regressionDays, columns: dailyRidgeColumns(view) }
-        : { columns: { names: own(names), categorical: own(categorical) } }),
+        ? { ...dailyRidge, newestDays: regressionDays, columns: dailyRidgeColumns(view) }
+        : { alpha: ridgeAlpha, columns: { names: own(names), categorical: own(categorical) } }),
     },
   ];
 }

@@ -1,3 +1,4 @@
+import type { BinaryForecaster } from "@cityscale/forecast";
 import { CityScaleError, messageOf, serveOrder } from "../core/index.ts";
 import { defineCity } from "../domain/index.ts";
 import { openVersion } from "../lake/index.ts";
@@ -21,29 +22,39 @@ async function work(order: TrainOrder): Promise<void> {
     temporary: order.temporary,
   });
   let told = 0;
-  const train = target.kind === "binary" ? trainStockOutCandidate : trainCandidate;
-  const { candidate, model } = await train(version.connection, {
+  const options = {
     city,
     target,
     lagMs: order.lagMs,
     knownAt: version.knownAt,
     threads: order.threads,
     ...(order.champion ? { champion: order.champion } : {}),
-    onProgress: (message, share) => {
+    onProgress: (message: string, share: number) => {
       if (share < 1 && performance.now() - told < 200) return;
       told = performance.now();
       void send({ type: "progress", message, share });
     },
-  });
+  };
+  const { candidate, model, renewed } =
+    target.kind === "binary"
+      ? await trainStockOutCandidate(version.connection, options)
+      : {
+          ...(await trainCandidate(version.connection, options)),
+          renewed: { candidate: null, champion: null },
+        };
   version.close();
   const bytes = model.toBytes();
   await send({
     type: "done",
     candidate,
     model: bytes,
+    renewed: { candidate: stored(renewed.candidate), champion: stored(renewed.champion) },
     peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
   });
 }
+
+const stored = (model: BinaryForecaster | null) =>
+  model && { bytes: model.toBytes(), alarms: model.thresholds };
 
 serveOrder<TrainOrder>(async (order) => {
   try {

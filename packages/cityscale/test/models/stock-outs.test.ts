@@ -3,8 +3,16 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseDuration } from "../../src/domain/index.ts";
 import { LevelHistory, type LevelTarget, publicHolidays, readLevels } from "../../src/features/index.ts";
 import type { Lake } from "../../src/lake/index.ts";
-import { fitStockOuts, matrixOf, sampleRows } from "../../src/models/index.ts";
+import {
+  backtestStockOuts,
+  fitStockOuts,
+  forecastStockOuts,
+  matrixOf,
+  type StockOutForecasts,
+  sampleRows,
+} from "../../src/models/index.ts";
 import { trainStockOutCandidate } from "../../src/models/stock-outs/index.ts";
+import { onsetRows, recalibrate } from "../../src/models/stock-outs/recalibrate.ts";
 import {
   bikeCity,
   openTown,
@@ -182,6 +190,102 @@ describe("a model of stock-outs", () => {
     ).rejects.toMatchObject({
       code: "DATA_MISSING",
     });
+  });
+});
+
+describe("a calibration anew", () => {
+  const training = { from, until, calibrateFrom: until - 5 * dayMs, seed: 1, threads: 1 };
+
+  test("looks at rows not short whose outcome was known by then, thinned, with the weight of those left out", async () => {
+    const { model, heldOut } = await fitStockOuts(history, target, training);
+    const origins = history.levels.knownAt.filter((at) => at >= from && at < until);
+    const own = await forecastStockOuts(history, target, model.uncalibrated(), origins);
+    const knownBy = until - dayMs;
+    const since = until - 8 * dayMs;
+    const rows = onsetRows(own, { from: since, knownBy });
+    const inside = origins.filter((at) => at >= since && at < knownBy).length;
+    const stride = Math.ceil(inside / 1000);
+    expect(new Set(rows.weight)).toEqual(new Set([stride]));
+    const { lowest } = history.outcomes(target, origins);
+    const width = history.levels.stations.length;
+    for (let k = 0; k < rows.at.length; k++) {
+      const i = origins.indexOf(rows.at[k]!);
+      expect(rows.at[k]).toBeGreaterThanOrEqual(since);
+      expect(rows.at[k]! + target.horizonMs).toBeLessThanOrEqual(knownBy);
+      const cells = Array.from({ length: width }, (_, s) => i * width + s);
+      const cell = cells.find(
+        (c) => own.probability[c] === rows.p[k] && (lowest[c]! < 3 ? 1 : 0) === rows.y[k],
+      );
+      expect(own.count[cell!]).toBeGreaterThanOrEqual(3);
+    }
+    // The rows held out of training are those of the calibration window that are not short.
+    expect(heldOut.at.every((at) => at >= training.calibrateFrom && at < until)).toBe(true);
+    const sample = sampleRows(history, target, training);
+    const eligible = sample.eligible.filter(
+      (flag, i) => flag === 1 && sample.originAt[i]! >= training.calibrateFrom,
+    );
+    expect(heldOut.y.length).toBe(eligible.length);
+  });
+
+  test("wants a week and two hundred onsets", async () => {
+    const { model } = await fitStockOuts(history, target, training);
+    const rowsOf = (days: number, onsets: number) => {
+      const n = 5 * onsets;
+      return {
+        at: Float64Array.from({ length: n }, (_, i) => until - (days * dayMs * i) / (n - 1)),
+        y: Float64Array.from({ length: n }, (_, i) => (i % 5 === 0 ? 1 : 0)),
+        p: Float64Array.from({ length: n }, (_, i) => (i % 7) / 10),
+        weight: new Float64Array(n).fill(1),
+      };
+    };
+    expect(recalibrate(model, [rowsOf(6, 400)], 0, 0.01)).toBeNull();
+    expect(recalibrate(model, [rowsOf(8, 190)], 0, 0.01)).toBeNull();
+    expect(recalibrate(model, [rowsOf(8, 400)], until - 4 * dayMs, 0.01)).toBeNull();
+    expect(recalibrate(model, [rowsOf(8, 110), rowsOf(8, 110)], 0, 0.01)!.map.kind).toBe("isotonic");
+  });
+
+  test("in a backtest, forecasts are the same whatever came after them, and follow what came before", async () => {
+    const city = bikeCity();
+    const turn = townEnd - 2.5 * dayMs;
+    const forecastsOf = async (own: readonly Reading[], every?: string) => {
+      const other = await openTown(own);
+      let told: StockOutForecasts | undefined;
+      try {
+        const report = await other.read((connection) =>
+          backtestStockOuts(connection, {
+            ...{ city, target: city.targets["bikes-out-30"]!, weather: false, threads: 1, train: "14d" },
+            ...{ from: "2023-03-12", to: "2023-03-17" },
+            ...(every === undefined ? {} : { recalibrate: every }),
+            onForecasts: (forecasts) => {
+              told = forecasts;
+            },
+          }),
+        );
+        return { report, ...told! };
+      } finally {
+        await other.close();
+      }
+    };
+    const plain = await forecastsOf(readings);
+    const anew = await forecastsOf(readings, "1d");
+    expect(plain.report.training.recalibrations).toBe(0);
+    expect(anew.report.training.recalibrations).toBeGreaterThan(3);
+    // From the turn on nothing runs out any more.
+    const other = await forecastsOf(
+      readings.map((reading) => (reading.at < turn ? reading : { ...reading, bikes: 9 })),
+      "1d",
+    );
+    const width = anew.history.levels.stations.length;
+    let [same, changed] = [0, 0];
+    for (let i = 0; i < anew.probability.length; i++) {
+      if (Number.isNaN(anew.probability[i]!)) continue;
+      const before = anew.origins[Math.floor(i / width)]! < turn;
+      if (before) expect(Object.is(anew.probability[i], other.probability[i])).toBe(true);
+      if (before) same++;
+      if (anew.probability[i] !== plain.probability[i]) changed++;
+    }
+    expect(same).toBeGreaterThan(1000);
+    expect(changed).toBeGreaterThan(1000);
   });
 });
 

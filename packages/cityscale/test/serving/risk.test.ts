@@ -16,6 +16,7 @@ import {
   levelTargetOf,
 } from "../../src/models/index.ts";
 import { type RiskScore, riskScores, scoreRisks } from "../../src/monitoring/index.ts";
+import type { TrainReport } from "../../src/pipeline/index.ts";
 import type { Batch } from "../../src/serving/index.ts";
 import { recordBikeShare } from "../cli/bike-share.ts";
 import { temporaryFolder } from "../cli/support.ts";
@@ -23,15 +24,15 @@ import { recordedShare } from "./recorded-share.ts";
 
 const folder = temporaryFolder();
 const minute = 60_000;
-const stations = 9;
+const stations = 15;
 const ticks = 24;
 /** A Friday, 05:00 in San Francisco: before the morning that empties stations. */
-const start = Date.parse("2023-01-27T13:00:00Z");
+const start = Date.parse("2023-02-03T13:00:00Z");
 
 type Schema = Parameters<typeof z.fromJSONSchema>[0];
 
 // Little is learned from a fortnight of nine stations.
-const small = { gates: { gain: { min: -10 } }, training: { testWindow: "4d" } };
+const small = { gates: { gain: { min: -10 } }, training: { testWindow: "8d" } };
 
 const declaration = recordedShare(small);
 
@@ -59,7 +60,7 @@ async function tick(lateMs = 0): Promise<void> {
 }
 
 beforeAll(async () => {
-  await recordBikeShare(folder.path, { stations, days: 20 });
+  await recordBikeShare(folder.path, { stations, days: 26 });
   const city = join(folder.path, "bay-wheels.json");
   writeFileSync(city, JSON.stringify(declaration));
   clock = createManualClock(start);
@@ -84,14 +85,18 @@ afterAll(async () => {
   folder.remove();
 });
 
+async function modelOf(target: string, number: number) {
+  const version = await app.registry.versions.get("bay-wheels", target, number);
+  const bytes = await app.registry.artifacts.get(version.artifactId!, "model.bin");
+  return { version, model: BinaryForecaster.fromBytes(bytes) };
+}
+
 const scoresOf = (target: string): Promise<RiskScore[]> =>
   runtime.lake.read((connection) => riskScores(connection, target, 100));
 
 describe("stock-outs in the loop", () => {
   test("a trained model is judged on onset rows and promoted by its gate; version 0 is persistence", async () => {
     for (const target of Object.keys(runtime.city.targets)) {
-      const { champion } = await app.registry.promotions.aliases("bay-wheels", target);
-      expect(champion).toBe(1);
       const zero = await app.registry.versions.get("bay-wheels", target, 0);
       expect(zero.kind).toBe("persistence");
       const rates = zero.scores["rates"] as number[];
@@ -100,6 +105,24 @@ describe("stock-outs in the loop", () => {
       const one = await app.registry.versions.get("bay-wheels", target, 1);
       expect(one.scores["gain"]).toBeTypeOf("number");
       expect(one.columns).toContain("fall_probability");
+    }
+  });
+
+  test("what was promoted serves with probabilities calibrated on what came meanwhile, as a version of its own", async () => {
+    for (const target of Object.keys(runtime.city.targets)) {
+      const { champion, previous } = await app.registry.promotions.aliases("bay-wheels", target);
+      expect([champion, previous]).toEqual([2, 1]);
+      const { reason } = (await app.registry.promotions.history({ city: "bay-wheels", target }))[0]!;
+      expect(reason).toBe("version 1, calibrated on the newest outcomes");
+      const [one, two] = await Promise.all([modelOf(target, 1), modelOf(target, 2)]);
+      expect(two.model.map.kind).toBe("isotonic");
+      expect(two.model.importance()).toEqual(one.model.importance());
+      expect(two.version.scores["alarms"]).toEqual(two.model.thresholds);
+      expect({ ...two.version.scores, alarms: null, calibrates: 1 }).toEqual({
+        ...one.version.scores,
+        ...{ alarms: null, calibrates: 1 },
+      });
+      expect(two.version.runId).toBe(one.version.runId);
     }
   });
 
@@ -125,10 +148,7 @@ describe("stock-outs in the loop", () => {
     const day = localDay(runtime.city.timeZone, start);
     const [from, until] = [day, day + 1].map((d) => startOfLocalDay(runtime.city.timeZone, d));
     for (const target of Object.values(runtime.city.targets)) {
-      const version = await app.registry.versions.get("bay-wheels", target.name, 1);
-      const model = BinaryForecaster.fromBytes(
-        await app.registry.artifacts.get(version.artifactId!, "model.bin"),
-      );
+      const { model } = await modelOf(target.name, 2);
       const batches = (await runtime.server.batches(target.name, 100)).filter(
         ({ originAt, issuedAt }) =>
           originAt >= from! && originAt < until! && issuedAt - originAt <= 10 * minute,
@@ -304,5 +324,23 @@ describe("stock-outs in the loop", () => {
         [60, true],
       ]);
     });
+  });
+
+  test("a champion that stays is calibrated anew too, and judged as it was before it was", async () => {
+    const target = "bikes-out-30";
+    const report = (await make("model", { target })) as TrainReport;
+    const kept = report.verdict.verdict === "promote" ? report.version : 1;
+    const { champion } = await app.registry.promotions.aliases("bay-wheels", target);
+    expect([report.version, champion, report.champion]).toEqual([3, 4, 4]);
+    const { version } = await modelOf(target, 4);
+    expect(version.scores["calibrates"]).toBe(kept);
+    const [names, losses] = (["name", "onset"] as const).map((key) =>
+      report.scores.models.map((model) => (model as unknown as Record<string, unknown>)[key]),
+    );
+    expect(names).toEqual(["persistence", "trees", "champion (version 2)"]);
+    // The same trees with the map that they came with, on nearly the same window.
+    const { scores } = (await modelOf(target, 1)).version;
+    const before = (scores["models"] as BinaryReport[])[1]!.onset.brier!;
+    expect((losses![2] as BinaryReport["onset"]).brier! / before).toBeCloseTo(1, 1);
   });
 });

@@ -20,7 +20,11 @@ export function addBacktest(program: Command, add: Add, io: Io): void {
       )
       .option("--fast", "trees alone: faster, a little worse")
       .option("--classical", "classical models too, on every 14th origin: beside all others on the same rows")
-      .option("--train <duration>", "binary targets: learn from so long before the period (default: 60d)"),
+      .option("--train <duration>", "binary targets: learn from so long before the period (default: 60d)")
+      .option(
+        "--recalibrate <duration>",
+        "binary targets: calibrate anew on the newest outcomes after this time, or never (default: 7d)",
+      ),
     [
       "cityscale backtest melbourne-pedestrians --data ../shared/data --from 2016-01-01 --to 2016-06-30",
       "cityscale backtest paris-bikes --data ../shared/data --from 2021-07-10 --to 2021-08-09 --fast --json -",

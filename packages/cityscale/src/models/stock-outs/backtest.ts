@@ -20,9 +20,10 @@ import { forecastStockOuts, type StockOutForecasts } from "./forecasts.ts";
 import { judgeModel, judgePersistence } from "./judge.ts";
 import { type KnownRows, knownRows } from "./known-rows.ts";
 import { persistenceRisk } from "./persistence.ts";
+import { calibrationMs, type OnsetRows, onsetRows, recalibrate } from "./recalibrate.ts";
 import type { BinaryReport } from "./scores.ts";
 import { levelTargetOf } from "./target.ts";
-import { fitStockOuts } from "./train.ts";
+import { alarmRate, fitStockOuts } from "./train.ts";
 
 export interface StockOutBacktestOptions {
   readonly city: City;
@@ -34,6 +35,8 @@ export interface StockOutBacktestOptions {
   readonly every?: string;
   /** How long before `from` training rows begin. */
   readonly train: string;
+  /** Time after which the model is calibrated anew inside the window, on its newest outcomes; never when left out. */
+  readonly recalibrate?: string;
   /** With the weather, where the city has any. */
   readonly weather: boolean;
   /** Ids of the stations that are scored; all are learned from. */
@@ -60,7 +63,10 @@ export interface StockOutBacktest {
     readonly from: string;
     readonly rows: number;
     readonly onsets: number;
+    /** The map of the last origins. */
     readonly calibration: ProbabilityMap["kind"];
+    /** Maps fitted on the newest outcomes, the one in force at `from` among them. */
+    readonly recalibrations: number;
     /** The model's 12 weightiest columns with their shares of its gain. */
     readonly columns: readonly { readonly name: string; readonly gain: number }[];
   };
@@ -75,14 +81,8 @@ export interface StockOutBacktest {
 const dayMs = 86_400_000;
 
 /**
- * Newest part of the training window that calibration and thresholds are chosen on: at most 28 days, or half of it. A
- * week or two have one sort of weather.
- */
-export const calibrationMs = 28 * dayMs;
-
-/**
  * Forecasts a stock-out for every station at every origin in [from, to] with a model trained on what was known before
- * `from`, and scores it where what came is known by the end of `to`, beside the rule of persistence: the lower the
+ * `from`, calibrated anew every so often, and scores it where what came is known by the end of `to`, beside the rule of persistence: the lower the
  * count now, the sooner it runs out.
  * Throws DATA_MISSING when there is too little history, ENTITY_UNKNOWN, REQUEST_INVALID.
  */
@@ -118,21 +118,22 @@ export async function backtestStockOuts(
 
   const began = performance.now();
   const calibrateFrom = begin - Math.min(calibrationMs, (begin - learnFrom) / 2);
-  const { model, rows, onsets } = await fitStockOuts(history, asked, {
+  const { model, rows, onsets, heldOut } = await fitStockOuts(history, asked, {
     ...{ from: learnFrom, until: begin, calibrateFrom, seed: target.training.seed, threads: options.threads },
     ...(signal ? { signal } : {}),
     onProgress: (message, share) => progress(message, 0.05 + 0.5 * share),
   });
   const trainSeconds = (performance.now() - began) / 1000;
 
-  const forecasts = await forecastStockOuts(history, asked, model, origins, (share) => {
+  const own = await forecastStockOuts(history, asked, model.uncalibrated(), origins, (share) => {
     signal?.throwIfAborted();
     progress("forecasting", 0.55 + 0.4 * share);
   });
+  const { forecasts, maps } = calibrated(own, model, heldOut, { begin, end, every: options.recalibrate });
   options.onForecasts?.(forecasts);
   progress("scoring", 0.96);
   const known = knownRows(forecasts, scored, asked.below);
-  const { thresholds } = model;
+  const { thresholds } = maps[0]!;
   const models = [
     judgePersistence(
       known,
@@ -155,7 +156,8 @@ export async function backtestStockOuts(
       from: new Date(learnFrom).toISOString(),
       rows,
       onsets,
-      calibration: model.map.kind,
+      calibration: maps.at(-1)!.map.kind,
+      recalibrations: maps.filter((map) => map !== model).length,
       columns: weightiest(model),
     },
     alarms: thresholds && { ...thresholds, share: shareFrom(known, thresholds.budget) },
@@ -164,6 +166,35 @@ export async function backtestStockOuts(
     notes: notesOf(known, levels.late, levels.at[0]!, learnFrom),
     models,
   };
+}
+
+/**
+ * The forecasts as models with the map of their time give them: from `begin` on, and `every` so often after it, fitted on
+ * the outcomes known by then, those of the rows held out of training among them.
+ */
+function calibrated(
+  own: StockOutForecasts,
+  model: BinaryForecaster,
+  heldOut: OnsetRows,
+  { begin, end, every }: { begin: number; end: number; every: string | undefined },
+): { forecasts: StockOutForecasts; maps: readonly BinaryForecaster[] } {
+  const step = every === undefined ? end - begin : parseDuration(every);
+  const width = own.history.levels.stations.length;
+  const probability = new Float32Array(own.probability.length);
+  const maps: BinaryForecaster[] = [];
+  for (let from = begin; from < end; from += step) {
+    const since = from - calibrationMs;
+    const came = onsetRows(own, { from: since, knownBy: from });
+    const renewed = every === undefined ? null : recalibrate(model, [heldOut, came], since, alarmRate);
+    const map = renewed ?? maps.at(-1) ?? model;
+    maps.push(map);
+    const first = own.origins.findIndex((at) => at >= from);
+    if (first < 0) break;
+    const after = own.origins.findIndex((at) => at >= from + step);
+    const cells = own.probability.subarray(first * width, (after < 0 ? own.origins.length : after) * width);
+    probability.set(map.calibrate(Float64Array.from(cells)), first * width);
+  }
+  return { forecasts: { ...own, probability }, maps };
 }
 
 /** Every snapshot known in [begin, end), or instants by the clock. */

@@ -11,14 +11,14 @@ import {
 } from "../../features/index.ts";
 import type { Connection } from "../../lake/index.ts";
 import { type Candidate, type CandidateOptions, championName } from "../candidate.ts";
-import { calibrationMs } from "./backtest.ts";
 import { forecastStockOuts } from "./forecasts.ts";
 import { gainOf, judgeModel, judgePersistence, persistenceName } from "./judge.ts";
 import { knownRows } from "./known-rows.ts";
 import { fitPersistence, persistenceRisk } from "./persistence.ts";
+import { calibrationMs, type OnsetRows, onsetRows, recalibrate } from "./recalibrate.ts";
 import type { BinaryReport } from "./scores.ts";
 import { levelTargetOf } from "./target.ts";
-import { fitStockOuts } from "./train.ts";
+import { alarmRate, fitStockOuts } from "./train.ts";
 import { stockOutView } from "./view.ts";
 
 /** A table of scores on the same rows, persistence among them. */
@@ -45,6 +45,12 @@ export interface StockOutCandidate extends Omit<Candidate, "kind" | "scores"> {
   readonly scores: StockOutTable;
 }
 
+/** Models calibrated anew: what was trained, and what served meanwhile; null where too little has come true for it. */
+export interface Renewed<Model> {
+  readonly candidate: Model | null;
+  readonly champion: Model | null;
+}
+
 const dayMs = 86_400_000;
 
 /** Rows are learned from over so long a time before the test window. */
@@ -59,12 +65,13 @@ const persistenceOrigins = 1000;
 
 /**
  * Trains on the two months before the test window and judges on it, on the lake's tables behind `connection`.
- * What was judged is what will serve. Throws DATA_MISSING when there is too little history.
+ * What was judged is what will be promoted; `renewed` has the same model, and the champion, calibrated on what came in
+ * the test window, for whichever of them is champion then. Throws DATA_MISSING when there is too little history.
  */
 export async function trainStockOutCandidate(
   connection: Connection,
   options: CandidateOptions,
-): Promise<{ candidate: StockOutCandidate; model: BinaryForecaster }> {
+): Promise<{ candidate: StockOutCandidate; model: BinaryForecaster; renewed: Renewed<BinaryForecaster> }> {
   const { city, target, knownAt, signal, champion } = options;
   const progress = options.onProgress ?? (() => undefined);
   const asked = levelTargetOf(target);
@@ -110,23 +117,32 @@ export async function trainStockOutCandidate(
   progress("judging on the test window", 0.7);
   const rates = persistenceRates(history, asked, learnFrom, testFrom);
   const scored = new Uint8Array(levels.stations.length).fill(1);
-  const forecasts = await forecastStockOuts(history, asked, model, test, (share) =>
+  /** A model's probabilities of known rows, and the model with a map of what came of its own. */
+  const judgeOf = async (judged: BinaryForecaster, onChunk?: (share: number) => void) => {
+    const own = await forecastStockOuts(history, asked, judged.uncalibrated(), test, onChunk);
+    const probability = Float32Array.from(judged.calibrate(Float64Array.from(own.probability)));
+    const since = end - calibrationMs;
+    const rows = onsetRows(own, { from: since, knownBy: end });
+    const known = knownRows({ ...own, probability }, scored, asked.below);
+    return { known, renewed: recalibrate(judged, [rows], since, alarmRate) };
+  };
+  const { known, renewed } = await judgeOf(model, (share) =>
     progress("judging on the test window", 0.7 + 0.2 * share),
   );
-  const known = knownRows(forecasts, scored, asked.below);
   const naive = known.count.map((now) => persistenceRisk(rates, now, asked.below));
   const persistence = judgePersistence(known, naive, asked.below);
   const trained = judgeModel(known, known.probability, { name: "trees", thresholds: model.thresholds });
   const models = [persistence, trained];
+  let renewedChampion: BinaryForecaster | null = null;
   if (champion?.viewId === view.id) {
     const rival = BinaryForecaster.fromBytes(champion.bytes);
-    const { probability } = knownRows(
-      await forecastStockOuts(history, asked, rival, test),
-      scored,
-      asked.below,
-    );
+    const judged = await judgeOf(rival);
+    renewedChampion = judged.renewed;
     models.push(
-      judgeModel(known, probability, { name: championName(champion.version), thresholds: rival.thresholds }),
+      judgeModel(known, judged.known.probability, {
+        name: championName(champion.version),
+        thresholds: rival.thresholds,
+      }),
     );
   }
   progress("done", 1);
@@ -136,6 +152,7 @@ export async function trainStockOutCandidate(
     notes.push(`${known.unknown} rows cannot be scored: the station was not observed throughout`);
   return {
     model,
+    renewed: { candidate: renewed, champion: renewedChampion },
     candidate: {
       kind: "trees",
       viewId: view.id,

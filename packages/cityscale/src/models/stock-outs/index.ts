@@ -1,5 +1,10 @@
 export { backtestStockOuts, type StockOutBacktest, type StockOutBacktestOptions } from "./backtest.ts";
-export { type StockOutCandidate, type StockOutTable, trainStockOutCandidate } from "./candidate.ts";
+export {
+  type Renewed,
+  type StockOutCandidate,
+  type StockOutTable,
+  trainStockOutCandidate,
+} from "./candidate.ts";
 export { forecastStockOuts, type StockOutForecasts } from "./forecasts.ts";
 export { gainOf, type JudgedRows, judgeModel, judgePersistence, persistenceName } from "./judge.ts";
 export {

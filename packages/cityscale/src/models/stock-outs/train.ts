@@ -1,6 +1,7 @@
-import { type BinaryForecaster, fitBinary, type TreeParams } from "@cityscale/forecast";
+import { type BinaryForecaster, fitBinary, type HeldOut, type TreeParams } from "@cityscale/forecast";
 import { CityScaleError } from "../../core/index.ts";
 import type { LevelHistory, LevelTarget } from "../../features/index.ts";
+import type { OnsetRows } from "./recalibrate.ts";
 import { type SampledRows, sampleRows } from "./sample.ts";
 
 export interface StockOutTraining {
@@ -40,14 +41,15 @@ const fewestRows = 500;
 
 /**
  * Fits the probability of a stock-out. Fitted once without the newest rows, on which the calibration (none, Platt,
- * isotonic) and the thresholds are chosen, and once more on all.
+ * isotonic) and the thresholds are chosen, and once more on all. `heldOut` has those rows as the first fit, which did not
+ * see them, forecasts them.
  * Throws DATA_MISSING when there is too little history.
  */
 export async function fitStockOuts(
   history: LevelHistory,
   target: LevelTarget,
   options: StockOutTraining,
-): Promise<{ model: BinaryForecaster; rows: number; onsets: number }> {
+): Promise<{ model: BinaryForecaster; rows: number; onsets: number; heldOut: OnsetRows }> {
   const { from, until, calibrateFrom, seed, threads, signal, onProgress } = options;
   const sample = sampleRows(history, target, {
     ...{ from, until, seed },
@@ -63,6 +65,7 @@ export async function fitStockOuts(
       `${sample.set.rows} rows with ${onsets} onsets from ${new Date(from).toISOString()} to ${new Date(until).toISOString()} (${late} to calibrate on) are too few to learn from; ${fewestRows} rows with some onsets are the least`,
     );
   }
+  let heldOut: HeldOut | undefined;
   const model = await fitBinary(
     {
       matrix: matrixOf(sample.set),
@@ -81,9 +84,23 @@ export async function fitStockOuts(
       ...{ maxBin, alarmRate, seed, threads },
       ...(signal ? { signal } : {}),
       onProgress: ({ done, of }) => onProgress?.("trees", 0.3 + (0.7 * done) / of),
+      onHeldOut: (rows) => {
+        heldOut = rows;
+      },
     },
   );
-  return { model, rows: sample.set.rows, onsets };
+  return { model, rows: sample.set.rows, onsets, heldOut: onsetsOf(sample, heldOut!) };
+}
+
+function onsetsOf({ originAt, eligible }: SampledRows, { index, y, p, weight }: HeldOut): OnsetRows {
+  const keep = (values: ArrayLike<number>) =>
+    Float64Array.from(values).filter((_, k) => eligible[index[k]!] === 1);
+  return {
+    at: keep(Float64Array.from(index, (i) => originAt[i]!)),
+    y: keep(y),
+    p: keep(p),
+    weight: keep(weight),
+  };
 }
 
 const leafRows = ({ set }: SampledRows) =>

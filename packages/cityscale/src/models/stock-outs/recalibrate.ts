@@ -1,0 +1,102 @@
+import type { BinaryForecaster } from "@cityscale/forecast";
+import type { StockOutForecasts } from "./forecasts.ts";
+
+const dayMs = 86_400_000;
+
+/**
+ * Newest part of what is known that a model is calibrated on: at most 28 days. A week or two have one sort of weather;
+ * what came two months ago says little of how often it comes now.
+ */
+export const calibrationMs = 28 * dayMs;
+
+/** So many origins of it are enough. */
+const calibrationOrigins = 1000;
+
+/** A map is fitted anew on so much at least: a day or two, or a few dozen events, tell of chance. */
+const fewestOnsets = 200;
+const leastMs = 7 * dayMs;
+
+/** Rows not short at their origin whose outcome is known, with probabilities that no map has corrected. */
+export interface OnsetRows {
+  /** Of each row's origin, ms UTC. */
+  readonly at: Float64Array;
+  readonly y: Float64Array;
+  readonly p: Float64Array;
+  /** Rows that each stands for. */
+  readonly weight: Float64Array;
+}
+
+/**
+ * What was known by `knownBy` of uncalibrated forecasts from `from` on, at origins thinned evenly.
+ *
+ * @param forecasts of `BinaryForecaster.uncalibrated`
+ */
+export function onsetRows(
+  { history, target, origins, probability, count }: StockOutForecasts,
+  { from, knownBy }: { readonly from: number; readonly knownBy: number },
+): OnsetRows {
+  const { knownAt, stations } = history.levels;
+  const width = stations.length;
+  const inside = origins.reduce((n, at) => n + (at >= from && at < knownBy ? 1 : 0), 0);
+  const stride = Math.max(1, Math.ceil(inside / calibrationOrigins));
+  const places = [...origins.keys()].filter((i) => i % stride === 0 && origins[i]! >= from);
+  const { lowest, endRow } = history.outcomes(
+    target,
+    Float64Array.from(places, (i) => origins[i]!),
+  );
+  const cells = new Int32Array(places.length * width);
+  const labels = new Uint8Array(cells.length);
+  let n = 0;
+  for (const [k, i] of places.entries()) {
+    const end = endRow[k]!;
+    if (!(end < knownAt.length && knownAt[end]! <= knownBy)) continue;
+    for (let s = 0; s < width; s++) {
+      const cell = i * width + s;
+      const came = lowest[k * width + s]!;
+      if (came < 0 || count[cell]! < target.below || Number.isNaN(probability[cell]!)) continue;
+      labels[n] = came < target.below ? 1 : 0;
+      cells[n++] = cell;
+    }
+  }
+  const rows = cells.subarray(0, n);
+  return {
+    at: Float64Array.from(rows, (cell) => origins[Math.floor(cell / width)]!),
+    y: Float64Array.from(labels.subarray(0, n)),
+    p: Float64Array.from(rows, (cell) => probability[cell]!),
+    weight: new Float64Array(n).fill(stride),
+  };
+}
+
+/**
+ * The model with the map and the thresholds of the rows from `from` on: what a season makes of the same counts drifts
+ * within weeks, and trees that are learned anew lag behind it. Null where the rows tell too little.
+ */
+export function recalibrate(
+  model: BinaryForecaster,
+  parts: readonly OnsetRows[],
+  from: number,
+  alarmRate: number,
+): BinaryForecaster | null {
+  const newest = (get: (rows: OnsetRows) => Float64Array) =>
+    joined(parts.map((rows) => get(rows).filter((_, i) => rows.at[i]! >= from)));
+  const at = newest((rows) => rows.at);
+  const y = newest((rows) => rows.y);
+  const first = at.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
+  const last = at.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
+  const onsets = y.reduce((sum, came) => sum + came, 0);
+  if (onsets < fewestOnsets || last - first < leastMs) return null;
+  return model.recalibrated(
+    { y, p: newest((rows) => rows.p), weight: newest((rows) => rows.weight) },
+    alarmRate,
+  );
+}
+
+function joined(parts: readonly Float64Array[]): Float64Array {
+  const all = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
