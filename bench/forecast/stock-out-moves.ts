@@ -5,13 +5,14 @@
  *
  *   npm run -s bench:stock-out-moves -- [--from 2023-04-01] [--to 2023-04-30]
  *
- * Needs CITYSCALE_DATA. Six models are trained on the 60 days before. Exit code 1 where more than 10 % of the partners
+ * Needs CITYSCALE_DATA. Six models are trained on the 60 days before, and calibrated every week. Exit code 1 where more than 10 % of the partners
  * ran short.
  */
 import { parseArgs } from "node:util";
 import { dayOfDate, startOfLocalDay } from "../../packages/cityscale/src/domain/index.ts";
 import { LevelHistory, publicHolidays, readLevels } from "../../packages/cityscale/src/features/index.ts";
 import {
+  calibratedForecasts,
   fitStockOuts,
   forecastStockOuts,
   levelTargetOf,
@@ -58,15 +59,15 @@ for (const measure of ["bikes", "docks"] as const) {
   for (const lead of leads) {
     const target = levelTargetOf(city.targets[`${measure}-out-${lead}`]!);
     const name = `${measure} ${lead} min`;
-    const { model } = await fitStockOuts(history, target, {
+    const { model, heldOut } = await fitStockOuts(history, target, {
       ...{ from: begin - 60 * dayMs, until: begin, calibrateFrom: begin - 28 * dayMs, seed: 1, threads },
       onProgress: (_, share) => progress(`${name}, training`, share),
     });
-    forecasts[measure].push(
-      await forecastStockOuts(history, target, model, origins, (share) =>
-        progress(`${name}, forecasting`, share),
-      ),
+    const own = await forecastStockOuts(history, target, model.uncalibrated(), origins, (share) =>
+      progress(`${name}, forecasting`, share),
     );
+    const weekly = { begin, end, every: 7 * dayMs };
+    forecasts[measure].push(calibratedForecasts(own, model, heldOut, weekly).forecasts);
   }
 }
 

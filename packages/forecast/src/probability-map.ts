@@ -131,40 +131,45 @@ export function fitPlatt({ y, p, weight }: Labelled): ProbabilityMap {
 /** Shares of the rows that isotonic regression pools first. */
 const isotonicBins = 20;
 
+/** Rows whose log-odds differ by less are taken as one: no map tells them apart, and nothing has to be sorted. */
+const cellWidth = 1 / 256;
+const widestOdds = 28;
+
 /**
  * Isotonic regression by pooling adjacent violators, of bins of equal weight by `p`; a knot per pool at its mean `p`. A
  * twentieth of the rows tells how often the event comes at some probability; a pool of a few rows tells of chance, and
  * would tie what the model tells apart. Pools are kept off 0 and 1 by 1 / (n + 2): a few rows are no proof of certainty.
  */
 export function fitIsotonic({ y, p, weight }: Labelled, bins = isotonicBins): ProbabilityMap {
-  const order = new Int32Array(y.length).map((_, i) => i).sort((a, b) => p[a]! - p[b]!);
-  const total = weight.reduce((sum, value) => sum + value, 0);
+  const cells = 2 * Math.ceil(widestOdds / cellWidth);
+  const [weights, ps, ys] = [new Float64Array(cells), new Float64Array(cells), new Float64Array(cells)];
+  for (let i = 0; i < y.length; i++) {
+    const cell = Math.floor((logit(p[i]!) + widestOdds) / cellWidth);
+    weights[cell]! += weight[i]!;
+    ps[cell]! += weight[i]! * p[i]!;
+    ys[cell]! += weight[i]! * y[i]!;
+  }
+  const total = weights.reduce((sum, value) => sum + value, 0);
+  const binned: Pool[] = [];
+  let [bin, before] = [-1, 0];
+  for (let cell = 0; cell < cells; cell++) {
+    const w = weights[cell]!;
+    if (w === 0) continue;
+    const of = { weight: w, x: ps[cell]! / w, y: ys[cell]! / w };
+    const next = Math.min(bins - 1, Math.floor((bins * before) / total));
+    if (next > bin) binned.push(of);
+    else binned[binned.length - 1] = merge(binned.at(-1)!, of);
+    bin = next;
+    before += w;
+  }
   const pools: Pool[] = [];
-  let [bin, reached] = [-1, 0];
-  let pool: Pool | undefined;
-  const close = () => {
-    if (!pool) return;
+  for (let pool of binned) {
     for (let last = pools.at(-1); last && last.y >= pool.y; last = pools.at(-1)) {
       pools.pop();
       pool = merge(last, pool);
     }
     pools.push(pool);
-  };
-  for (const [k, i] of order.entries()) {
-    // Equal p stay together: a map has one value there, whatever the order of the rows.
-    if (k === 0 || p[i]! > p[order[k - 1]!]!) {
-      const next = Math.min(bins - 1, Math.floor((bins * reached) / total));
-      if (next > bin) {
-        close();
-        pool = undefined;
-        bin = next;
-      }
-    }
-    const row = { weight: weight[i]!, x: p[i]!, y: y[i]! };
-    pool = pool ? merge(pool, row) : row;
-    reached += row.weight;
   }
-  close();
   if (pools.length === 0) return { kind: "identity" };
   const margin = 1 / (y.length + 2);
   return {

@@ -26,6 +26,7 @@ export {
   type BinaryReport,
   type BinaryScores,
   backtestStockOuts,
+  calibratedForecasts,
   expectedShortfall,
   fitStockOuts,
   forecastPersistence,

@@ -72,7 +72,7 @@ const regressionDays = 4 * 365.25;
  * every season twice, of which a network makes a line into those that it never saw.
  */
 const blends: Record<"days" | "near" | "young" | "far", Blend> = {
-  days: { ridge: [0.7, 0.3], trees: [0.3, 0.6], level: [0, 0.1] },
+  days: { ridge: [0.65, 0.4], trees: [0.35, 0.5], level: [0, 0.1] },
   near: { trees: 0.45, network: 0.55 },
   young: { trees: 0.8, network: 0.2 },
   far: { trees: 0.6, effects: 0.25, network: 0.15 },

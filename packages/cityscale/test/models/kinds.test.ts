@@ -54,13 +54,13 @@ describe("a blend", () => {
     const shares = (lead: number) =>
       members.map(({ kind, weight }) => [kind, (weight as number[])[lead - 1]!] as const);
     expect(shares(1)).toEqual([
-      ["trees", 0.3],
-      ["ridge", 0.7],
+      ["trees", 0.35],
+      ["ridge", 0.65],
       ["level", 0],
     ]);
     expect(shares(14)).toEqual([
-      ["trees", 0.6],
-      ["ridge", 0.3],
+      ["trees", 0.5],
+      ["ridge", 0.4],
       ["level", 0.1],
     ]);
     for (let lead = 1; lead <= 14; lead++)

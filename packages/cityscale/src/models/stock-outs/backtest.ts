@@ -20,10 +20,10 @@ import { forecastStockOuts, type StockOutForecasts } from "./forecasts.ts";
 import { judgeModel, judgePersistence } from "./judge.ts";
 import { type KnownRows, knownRows } from "./known-rows.ts";
 import { persistenceRisk } from "./persistence.ts";
-import { calibrationMs, type OnsetRows, onsetRows, recalibrate } from "./recalibrate.ts";
+import { calibratedForecasts, calibrationMs } from "./recalibrate.ts";
 import type { BinaryReport } from "./scores.ts";
 import { levelTargetOf } from "./target.ts";
-import { alarmRate, fitStockOuts } from "./train.ts";
+import { fitStockOuts } from "./train.ts";
 
 export interface StockOutBacktestOptions {
   readonly city: City;
@@ -129,11 +129,14 @@ export async function backtestStockOuts(
     signal?.throwIfAborted();
     progress("forecasting", 0.55 + 0.4 * share);
   });
-  const { forecasts, maps } = calibrated(own, model, heldOut, { begin, end, every: options.recalibrate });
+  const { forecasts, models: calibrated } = calibratedForecasts(own, model, heldOut, {
+    ...{ begin, end },
+    ...(options.recalibrate === undefined ? {} : { every: parseDuration(options.recalibrate) }),
+  });
   options.onForecasts?.(forecasts);
   progress("scoring", 0.96);
   const known = knownRows(forecasts, scored, asked.below);
-  const { thresholds } = maps[0]!;
+  const { thresholds } = calibrated[0]!;
   const models = [
     judgePersistence(
       known,
@@ -156,8 +159,8 @@ export async function backtestStockOuts(
       from: new Date(learnFrom).toISOString(),
       rows,
       onsets,
-      calibration: maps.at(-1)!.map.kind,
-      recalibrations: maps.filter((map) => map !== model).length,
+      calibration: calibrated.at(-1)!.map.kind,
+      recalibrations: new Set(calibrated.filter((one) => one !== model)).size,
       columns: weightiest(model),
     },
     alarms: thresholds && { ...thresholds, share: shareFrom(known, thresholds.budget) },
@@ -166,35 +169,6 @@ export async function backtestStockOuts(
     notes: notesOf(known, levels.late, levels.at[0]!, learnFrom),
     models,
   };
-}
-
-/**
- * The forecasts as models with the map of their time give them: from `begin` on, and `every` so often after it, fitted on
- * the outcomes known by then, those of the rows held out of training among them.
- */
-function calibrated(
-  own: StockOutForecasts,
-  model: BinaryForecaster,
-  heldOut: OnsetRows,
-  { begin, end, every }: { begin: number; end: number; every: string | undefined },
-): { forecasts: StockOutForecasts; maps: readonly BinaryForecaster[] } {
-  const step = every === undefined ? end - begin : parseDuration(every);
-  const width = own.history.levels.stations.length;
-  const probability = new Float32Array(own.probability.length);
-  const maps: BinaryForecaster[] = [];
-  for (let from = begin; from < end; from += step) {
-    const since = from - calibrationMs;
-    const came = onsetRows(own, { from: since, knownBy: from });
-    const renewed = every === undefined ? null : recalibrate(model, [heldOut, came], since, alarmRate);
-    const map = renewed ?? maps.at(-1) ?? model;
-    maps.push(map);
-    const first = own.origins.findIndex((at) => at >= from);
-    if (first < 0) break;
-    const after = own.origins.findIndex((at) => at >= from + step);
-    const cells = own.probability.subarray(first * width, (after < 0 ? own.origins.length : after) * width);
-    probability.set(map.calibrate(Float64Array.from(cells)), first * width);
-  }
-  return { forecasts: { ...own, probability }, maps };
 }
 
 /** Every snapshot known in [begin, end), or instants by the clock. */

@@ -15,10 +15,11 @@ import { forecastStockOuts } from "./forecasts.ts";
 import { gainOf, judgeModel, judgePersistence, persistenceName } from "./judge.ts";
 import { knownRows } from "./known-rows.ts";
 import { fitPersistence, persistenceRisk } from "./persistence.ts";
-import { calibrationMs, type OnsetRows, onsetRows, recalibrate } from "./recalibrate.ts";
+import { calibrationMs, recalibrate } from "./recalibrate.ts";
+import { sampleRows } from "./sample.ts";
 import type { BinaryReport } from "./scores.ts";
 import { levelTargetOf } from "./target.ts";
-import { alarmRate, fitStockOuts } from "./train.ts";
+import { fitStockOuts, sampledOnsets } from "./train.ts";
 import { stockOutView } from "./view.ts";
 
 /** A table of scores on the same rows, persistence among them. */
@@ -117,34 +118,24 @@ export async function trainStockOutCandidate(
   progress("judging on the test window", 0.7);
   const rates = persistenceRates(history, asked, learnFrom, testFrom);
   const scored = new Uint8Array(levels.stations.length).fill(1);
-  /** A model's probabilities of known rows, and the model with a map of what came of its own. */
-  const judgeOf = async (judged: BinaryForecaster, onChunk?: (share: number) => void) => {
-    const own = await forecastStockOuts(history, asked, judged.uncalibrated(), test, onChunk);
-    const probability = Float32Array.from(judged.calibrate(Float64Array.from(own.probability)));
-    const since = end - calibrationMs;
-    const rows = onsetRows(own, { from: since, knownBy: end });
-    const known = knownRows({ ...own, probability }, scored, asked.below);
-    return { known, renewed: recalibrate(judged, [rows], since, alarmRate) };
-  };
-  const { known, renewed } = await judgeOf(model, (share) =>
-    progress("judging on the test window", 0.7 + 0.2 * share),
-  );
+  const judgedRows = async (judged: BinaryForecaster, onChunk?: (share: number) => void) =>
+    knownRows(await forecastStockOuts(history, asked, judged, test, onChunk), scored, asked.below);
+  const known = await judgedRows(model, (share) => progress("judging on the test window", 0.7 + 0.2 * share));
   const naive = known.count.map((now) => persistenceRisk(rates, now, asked.below));
   const persistence = judgePersistence(known, naive, asked.below);
   const trained = judgeModel(known, known.probability, { name: "trees", thresholds: model.thresholds });
   const models = [persistence, trained];
-  let renewedChampion: BinaryForecaster | null = null;
-  if (champion?.viewId === view.id) {
-    const rival = BinaryForecaster.fromBytes(champion.bytes);
-    const judged = await judgeOf(rival);
-    renewedChampion = judged.renewed;
+  const rival = champion?.viewId === view.id ? BinaryForecaster.fromBytes(champion.bytes) : null;
+  if (champion && rival) {
+    const { probability } = await judgedRows(rival);
     models.push(
-      judgeModel(known, judged.known.probability, {
-        name: championName(champion.version),
-        thresholds: rival.thresholds,
-      }),
+      judgeModel(known, probability, { name: championName(champion.version), thresholds: rival.thresholds }),
     );
   }
+  progress("calibrating on the test window", 0.95);
+  const since = Math.max(testFrom, end - calibrationMs);
+  const came = sampleRows(history, asked, { from: since, until: end, seed: target.training.seed });
+  const renewedOf = (old: BinaryForecaster) => recalibrate(old, [sampledOnsets(old, came)], since);
   progress("done", 1);
   const notes: string[] = [];
   if (known.uncounted > 0) notes.push(`${known.uncounted} rows are of stations out of service or not there`);
@@ -152,7 +143,7 @@ export async function trainStockOutCandidate(
     notes.push(`${known.unknown} rows cannot be scored: the station was not observed throughout`);
   return {
     model,
-    renewed: { candidate: renewed, champion: renewedChampion },
+    renewed: { candidate: renewedOf(model), champion: rival && renewedOf(rival) },
     candidate: {
       kind: "trees",
       viewId: view.id,

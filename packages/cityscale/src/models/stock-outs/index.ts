@@ -17,6 +17,7 @@ export {
 } from "./moves.ts";
 export { outlooksOf } from "./outlooks.ts";
 export { forecastPersistence, persistenceRisk } from "./persistence.ts";
+export { calibratedForecasts } from "./recalibrate.ts";
 export { type SampledRows, type SampleOptions, sampleRows } from "./sample.ts";
 export type { BinaryReport, BinaryScores } from "./scores.ts";
 export { levelTargetOf } from "./target.ts";

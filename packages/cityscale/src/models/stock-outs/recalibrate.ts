@@ -1,5 +1,7 @@
 import type { BinaryForecaster } from "@cityscale/forecast";
 import type { StockOutForecasts } from "./forecasts.ts";
+import type { OnsetRows } from "./sample.ts";
+import { alarmRate } from "./train.ts";
 
 const dayMs = 86_400_000;
 
@@ -9,25 +11,13 @@ const dayMs = 86_400_000;
  */
 export const calibrationMs = 28 * dayMs;
 
-/** So many origins of it are enough. */
-const calibrationOrigins = 1000;
-
 /** A map is fitted anew on so much at least: a day or two, or a few dozen events, tell of chance. */
 const fewestOnsets = 200;
 const leastMs = 7 * dayMs;
 
-/** Rows not short at their origin whose outcome is known, with probabilities that no map has corrected. */
-export interface OnsetRows {
-  /** Of each row's origin, ms UTC. */
-  readonly at: Float64Array;
-  readonly y: Float64Array;
-  readonly p: Float64Array;
-  /** Rows that each stands for. */
-  readonly weight: Float64Array;
-}
-
 /**
- * What was known by `knownBy` of uncalibrated forecasts from `from` on, at origins thinned evenly.
+ * What was known by `knownBy` of uncalibrated forecasts from `from` on, at all origins: a stock-out within half an hour is
+ * seen at three of them, and few are.
  *
  * @param forecasts of `BinaryForecaster.uncalibrated`
  */
@@ -37,9 +27,7 @@ export function onsetRows(
 ): OnsetRows {
   const { knownAt, stations } = history.levels;
   const width = stations.length;
-  const inside = origins.reduce((n, at) => n + (at >= from && at < knownBy ? 1 : 0), 0);
-  const stride = Math.max(1, Math.ceil(inside / calibrationOrigins));
-  const places = [...origins.keys()].filter((i) => i % stride === 0 && origins[i]! >= from);
+  const places = [...origins.keys()].filter((i) => origins[i]! >= from && origins[i]! < knownBy);
   const { lowest, endRow } = history.outcomes(
     target,
     Float64Array.from(places, (i) => origins[i]!),
@@ -63,7 +51,7 @@ export function onsetRows(
     at: Float64Array.from(rows, (cell) => origins[Math.floor(cell / width)]!),
     y: Float64Array.from(labels.subarray(0, n)),
     p: Float64Array.from(rows, (cell) => probability[cell]!),
-    weight: new Float64Array(n).fill(stride),
+    weight: new Float64Array(n).fill(1),
   };
 }
 
@@ -75,7 +63,6 @@ export function recalibrate(
   model: BinaryForecaster,
   parts: readonly OnsetRows[],
   from: number,
-  alarmRate: number,
 ): BinaryForecaster | null {
   const newest = (get: (rows: OnsetRows) => Float64Array) =>
     joined(parts.map((rows) => get(rows).filter((_, i) => rows.at[i]! >= from)));
@@ -89,6 +76,37 @@ export function recalibrate(
     { y, p: newest((rows) => rows.p), weight: newest((rows) => rows.weight) },
     alarmRate,
   );
+}
+
+/**
+ * Forecasts as a model gives them that is calibrated at `begin` and `every` so often (ms) after it, on the outcomes known
+ * by then, those of the rows held out of training among them; with its own map throughout where `every` is left out.
+ *
+ * @param own forecasts of the model's `uncalibrated`, in time order
+ * @returns the forecasts, and the model in force from each of those instants on
+ */
+export function calibratedForecasts(
+  own: StockOutForecasts,
+  model: BinaryForecaster,
+  heldOut: OnsetRows,
+  { begin, end, every }: { readonly begin: number; readonly end: number; readonly every?: number },
+): { forecasts: StockOutForecasts; models: readonly BinaryForecaster[] } {
+  const width = own.history.levels.stations.length;
+  const probability = own.probability.slice();
+  const models: BinaryForecaster[] = [];
+  for (let from = begin; from < end; from += every ?? end - begin) {
+    const since = from - calibrationMs;
+    const came = onsetRows(own, { from: since, knownBy: from });
+    const renewed = every === undefined ? null : recalibrate(model, [heldOut, came], since);
+    const inForce = renewed ?? models.at(-1) ?? model;
+    models.push(inForce);
+    // Later ones are written over.
+    const first = own.origins.findIndex((at) => at >= from);
+    if (first < 0) break;
+    const later = own.probability.subarray(first * width);
+    probability.set(inForce.calibrate(Float64Array.from(later)), first * width);
+  }
+  return { forecasts: { ...own, probability }, models };
 }
 
 function joined(parts: readonly Float64Array[]): Float64Array {

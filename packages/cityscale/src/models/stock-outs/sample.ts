@@ -20,6 +20,16 @@ export interface SampledRows {
   readonly eligible: Uint8Array;
 }
 
+/** Rows not short at their origin whose outcome is known, with probabilities that no map has corrected. */
+export interface OnsetRows {
+  /** Of each row's origin, ms UTC. */
+  readonly at: Float64Array;
+  readonly y: Float64Array;
+  readonly p: Float64Array;
+  /** Rows that each stands for. */
+  readonly weight: Float64Array;
+}
+
 export interface SampleOptions {
   /** Origins in [from, until), ms UTC; outcomes known by `until`. */
   readonly from: number;

@@ -1,8 +1,7 @@
 import { type BinaryForecaster, fitBinary, type HeldOut, type TreeParams } from "@cityscale/forecast";
 import { CityScaleError } from "../../core/index.ts";
 import type { LevelHistory, LevelTarget } from "../../features/index.ts";
-import type { OnsetRows } from "./recalibrate.ts";
-import { type SampledRows, sampleRows } from "./sample.ts";
+import { type OnsetRows, type SampledRows, sampleRows } from "./sample.ts";
 
 export interface StockOutTraining {
   /** Learns from origins in [from, until), ms UTC; nothing known after `until` is looked at. */
@@ -92,15 +91,18 @@ export async function fitStockOuts(
   return { model, rows: sample.set.rows, onsets, heldOut: onsetsOf(sample, heldOut!) };
 }
 
+/** The rows of a sample that are not short, with a model's own probabilities. */
+export function sampledOnsets(model: BinaryForecaster, sample: SampledRows): OnsetRows {
+  const { set, label, weight } = sample;
+  const index = Int32Array.from({ length: set.rows }, (_, i) => i);
+  return onsetsOf(sample, { index, y: label, p: model.uncalibrated().predict(matrixOf(set)), weight });
+}
+
 function onsetsOf({ originAt, eligible }: SampledRows, { index, y, p, weight }: HeldOut): OnsetRows {
   const keep = (values: ArrayLike<number>) =>
     Float64Array.from(values).filter((_, k) => eligible[index[k]!] === 1);
-  return {
-    at: keep(Float64Array.from(index, (i) => originAt[i]!)),
-    y: keep(y),
-    p: keep(p),
-    weight: keep(weight),
-  };
+  const at = Float64Array.from(index, (i) => originAt[i]!);
+  return { at: keep(at), y: keep(y), p: keep(p), weight: keep(weight) };
 }
 
 const leafRows = ({ set }: SampledRows) =>
