@@ -1,7 +1,7 @@
 /**
  * Draws what `cityscale backtest --json` wrote: errors by lead of quantities, reliability of probabilities.
  *
- *   node tools/plots.ts docs/plots scores.json bikes-out-30.json ...
+ *   npm run -s plots -- docs/plots scores.json bikes-out-30.json ...
  *
  * One SVG for each report, named after its city or target and first day; the same report gives the same bytes.
  */
@@ -12,7 +12,7 @@ import { type Reliability, reliabilitySvg } from "./reliability.ts";
 
 const [folder, ...files] = process.argv.slice(2);
 if (folder === undefined || files.length === 0) {
-  console.error("node tools/plots.ts FOLDER REPORT.json ...");
+  console.error("npm run -s plots -- FOLDER REPORT.json ...");
   process.exit(2);
 }
 await mkdir(folder, { recursive: true });
