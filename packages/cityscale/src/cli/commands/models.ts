@@ -20,6 +20,8 @@ interface VersionAnswer {
   readonly scores: {
     readonly gain?: number | null;
     readonly wape?: number | null;
+    /** The version that it calibrates on newer outcomes. */
+    readonly calibrates?: number;
     readonly models?: readonly { readonly name: string; readonly wape: number | null }[];
   };
 }
@@ -156,7 +158,7 @@ function showModels(io: Io, flags: ModelsFlags): Promise<number> {
         : table(models, [
             { title: "version", align: "right", value: (model) => String(model.version) },
             { title: "target", value: (model) => model.target },
-            { title: "kind", value: (model) => model.kind },
+            { title: "kind", value: kindOf },
             { title: "alias", value: (model) => model.aliases.join(", ") },
             { title: "WAPE", align: "right", value: (model) => percent(wapeOf(model), 2) },
             { title: "gain", align: "right", value: (model) => percent(model.scores.gain) },
@@ -167,6 +169,9 @@ function showModels(io: Io, flags: ModelsFlags): Promise<number> {
     return exitCodes.done;
   });
 }
+
+const kindOf = ({ kind, scores: { calibrates } }: VersionAnswer) =>
+  calibrates === undefined ? kind : `${kind} of ${calibrates}, calibrated anew`;
 
 /** Of the model itself: version 0 keeps its own row, a trained one the table it was judged in. */
 const wapeOf = ({ kind, scores }: VersionAnswer) =>

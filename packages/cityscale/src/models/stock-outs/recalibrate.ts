@@ -96,8 +96,10 @@ export function calibratedForecasts(
   const models: BinaryForecaster[] = [];
   for (let from = begin; from < end; from += every ?? end - begin) {
     const since = from - calibrationMs;
-    const came = onsetRows(own, { from: since, knownBy: from });
-    const renewed = every === undefined ? null : recalibrate(model, [heldOut, came], since);
+    const renewed =
+      every === undefined
+        ? null
+        : recalibrate(model, [heldOut, onsetRows(own, { from: since, knownBy: from })], since);
     const inForce = renewed ?? models.at(-1) ?? model;
     models.push(inForce);
     // Later ones are written over.
