@@ -5,8 +5,8 @@
  *
  *   npm run -s bench:stock-out-moves -- [--from 2023-04-01] [--to 2023-04-30]
  *
- * Needs CITYSCALE_DATA. Six models are trained on the 60 days before, and calibrated every week. Exit code 1 where more than 10 % of the partners
- * ran short.
+ * Needs CITYSCALE_DATA. Six models are trained on the 60 days before, and calibrated every week. Exit code 1 where more
+ * than 10 % of the partners ran short.
  */
 import { parseArgs } from "node:util";
 import { dayOfDate, startOfLocalDay } from "../../packages/cityscale/src/domain/index.ts";

@@ -54,5 +54,5 @@ export {
   stockOutView,
   suggestMoves,
 } from "./stock-outs/index.ts";
-export { type RenewedModel, type Trained, trainInProcess } from "./trainer.ts";
+export { type RecalibratedModel, type Trained, trainInProcess } from "./trainer.ts";
 export { type TreeTrial, type TuneResult, tuneTrees } from "./tune.ts";

@@ -35,12 +35,12 @@ async function work(order: TrainOrder): Promise<void> {
       void send({ type: "progress", message, share });
     },
   };
-  const { candidate, model, renewed } =
+  const { candidate, model, recalibrated } =
     target.kind === "binary"
       ? await trainStockOutCandidate(version.connection, options)
       : {
           ...(await trainCandidate(version.connection, options)),
-          renewed: { candidate: null, champion: null },
+          recalibrated: { candidate: null, champion: null },
         };
   version.close();
   const bytes = model.toBytes();
@@ -48,7 +48,7 @@ async function work(order: TrainOrder): Promise<void> {
     type: "done",
     candidate,
     model: bytes,
-    renewed: { candidate: stored(renewed.candidate), champion: stored(renewed.champion) },
+    recalibrated: { candidate: stored(recalibrated.candidate), champion: stored(recalibrated.champion) },
     peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
   });
 }

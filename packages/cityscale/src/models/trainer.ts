@@ -4,7 +4,7 @@ import type { AlarmThresholds } from "@cityscale/forecast";
 import { CityScaleError, type ErrorCode, errorCodes, messageOf, runChild } from "../core/index.ts";
 import type { CityDeclaration } from "../domain/index.ts";
 import type { Candidate, ServingModel } from "./candidate.ts";
-import type { Renewed, StockOutCandidate } from "./stock-outs/index.ts";
+import type { Recalibrated, StockOutCandidate } from "./stock-outs/index.ts";
 
 /** What a training ends with: a model of a quantity, or of a binary target. */
 export type AnyCandidate = Candidate | StockOutCandidate;
@@ -27,13 +27,13 @@ export type TrainerMessage =
       readonly type: "done";
       readonly candidate: AnyCandidate;
       readonly model: Uint8Array;
-      readonly renewed: Renewed<RenewedModel>;
+      readonly recalibrated: Recalibrated<RecalibratedModel>;
       readonly peakRssMb: number;
     }
   | { readonly type: "failed"; readonly code: string; readonly message: string };
 
 /** A model of a binary target calibrated anew. */
-export interface RenewedModel {
+export interface RecalibratedModel {
   readonly bytes: Uint8Array;
   readonly alarms: AlarmThresholds | null;
 }
@@ -41,7 +41,7 @@ export interface RenewedModel {
 export interface Trained {
   readonly candidate: AnyCandidate;
   readonly model: Uint8Array;
-  readonly renewed: Renewed<RenewedModel>;
+  readonly recalibrated: Recalibrated<RecalibratedModel>;
   readonly peakRssMb: number;
 }
 

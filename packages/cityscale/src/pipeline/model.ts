@@ -6,7 +6,7 @@ import { judgeCandidate, type Verdict } from "../lifecycle/index.ts";
 import {
   championName,
   persistenceName,
-  type RenewedModel,
+  type RecalibratedModel,
   type ScoreTable,
   type ServingModel,
   type StockOutTable,
@@ -100,9 +100,14 @@ export async function train(
     );
     const promoted = verdict.verdict === "promote";
     const kept = promoted ? version.version : serving?.version;
-    const renewed = trained.renewed[promoted ? "candidate" : "champion"];
-    if (kept !== undefined && renewed)
-      await renew(parts, target, kept, { renewed, datasetVersion: dataset.id, runId: run.id, actor });
+    const recalibrated = trained.recalibrated[promoted ? "candidate" : "champion"];
+    if (kept !== undefined && recalibrated)
+      await promoteRecalibrated(parts, target, kept, {
+        recalibrated,
+        datasetVersion: dataset.id,
+        runId: run.id,
+        actor,
+      });
     const { champion } = await registry.promotions.aliases(city.id, target.name);
     progress.heartbeat(
       1,
@@ -184,18 +189,18 @@ async function servingModel(parts: CityParts, target: Target): Promise<ServingMo
  * The champion with probabilities calibrated on the newest outcomes is a version of its own and takes its place: it
  * ranks as before, so there is nothing for gates to judge.
  */
-async function renew(
+async function promoteRecalibrated(
   { city, registry }: CityParts,
   target: Target,
   version: number,
   order: {
-    readonly renewed: RenewedModel;
+    readonly recalibrated: RecalibratedModel;
     readonly datasetVersion: string;
     readonly runId: string;
     readonly actor: string;
   },
 ): Promise<void> {
-  const { renewed, datasetVersion, runId, actor } = order;
+  const { recalibrated, datasetVersion, runId, actor } = order;
   const { champion } = await registry.promotions.aliases(city.id, target.name);
   // Somebody has promoted another one meanwhile.
   if (champion !== version) return;
@@ -203,8 +208,8 @@ async function renew(
   const next = await registry.versions.register({
     ...old,
     ...{ datasetVersion, runId },
-    artifactId: await registry.artifacts.put({ [modelFile]: renewed.bytes }),
-    scores: { ...old.scores, alarms: renewed.alarms, calibrates: judgedVersion(old) },
+    artifactId: await registry.artifacts.put({ [modelFile]: recalibrated.bytes }),
+    scores: { ...old.scores, alarms: recalibrated.alarms, calibrates: judgedVersion(old) },
   });
   await registry.promotions.promote({
     ...{ city: city.id, target: target.name, version: next.version, alias: "champion", actor },

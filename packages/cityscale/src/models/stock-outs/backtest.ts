@@ -82,8 +82,8 @@ const dayMs = 86_400_000;
 
 /**
  * Forecasts a stock-out for every station at every origin in [from, to] with a model trained on what was known before
- * `from`, calibrated anew every so often, and scores it where what came is known by the end of `to`, beside the rule of persistence: the lower the
- * count now, the sooner it runs out.
+ * `from`, calibrated anew every so often, and scores it where what came is known by the end of `to`, beside the rule of
+ * persistence: the lower the count now, the sooner it runs out.
  * Throws DATA_MISSING when there is too little history, ENTITY_UNKNOWN, REQUEST_INVALID.
  */
 export async function backtestStockOuts(
@@ -130,7 +130,8 @@ export async function backtestStockOuts(
     progress("forecasting", 0.55 + 0.4 * share);
   });
   const { forecasts, models: calibrated } = calibratedForecasts(own, model, heldOut, {
-    ...{ begin, end },
+    begin,
+    end,
     ...(options.recalibrate === undefined ? {} : { every: parseDuration(options.recalibrate) }),
   });
   options.onForecasts?.(forecasts);

@@ -47,7 +47,7 @@ export interface StockOutCandidate extends Omit<Candidate, "kind" | "scores"> {
 }
 
 /** Models calibrated anew: what was trained, and what served meanwhile; null where too little has come true for it. */
-export interface Renewed<Model> {
+export interface Recalibrated<Model> {
   readonly candidate: Model | null;
   readonly champion: Model | null;
 }
@@ -66,13 +66,17 @@ const persistenceOrigins = 1000;
 
 /**
  * Trains on the two months before the test window and judges on it, on the lake's tables behind `connection`.
- * What was judged is what will be promoted; `renewed` has the same model, and the champion, calibrated on what came in
+ * What was judged is what will be promoted; `recalibrated` has the same model, and the champion, calibrated on what came in
  * the test window, for whichever of them is champion then. Throws DATA_MISSING when there is too little history.
  */
 export async function trainStockOutCandidate(
   connection: Connection,
   options: CandidateOptions,
-): Promise<{ candidate: StockOutCandidate; model: BinaryForecaster; renewed: Renewed<BinaryForecaster> }> {
+): Promise<{
+  candidate: StockOutCandidate;
+  model: BinaryForecaster;
+  recalibrated: Recalibrated<BinaryForecaster>;
+}> {
   const { city, target, knownAt, signal, champion } = options;
   const progress = options.onProgress ?? (() => undefined);
   const asked = levelTargetOf(target);
@@ -135,7 +139,8 @@ export async function trainStockOutCandidate(
   progress("calibrating on the test window", 0.95);
   const since = Math.max(testFrom, end - calibrationMs);
   const came = sampleRows(history, asked, { from: since, until: end, seed: target.training.seed });
-  const renewedOf = (old: BinaryForecaster) => recalibrate(old, [sampledOnsets(old, came)], since);
+  const recalibratedOf = (old: BinaryForecaster) => recalibrate(old, [sampledOnsets(old, came)], since);
+  const recalibrated = { candidate: recalibratedOf(model), champion: rival && recalibratedOf(rival) };
   progress("done", 1);
   const notes: string[] = [];
   if (known.uncounted > 0) notes.push(`${known.uncounted} rows are of stations out of service or not there`);
@@ -143,7 +148,7 @@ export async function trainStockOutCandidate(
     notes.push(`${known.unknown} rows cannot be scored: the station was not observed throughout`);
   return {
     model,
-    renewed: { candidate: renewedOf(model), champion: rival && renewedOf(rival) },
+    recalibrated,
     candidate: {
       kind: "trees",
       viewId: view.id,

@@ -1,6 +1,6 @@
 export { backtestStockOuts, type StockOutBacktest, type StockOutBacktestOptions } from "./backtest.ts";
 export {
-  type Renewed,
+  type Recalibrated,
   type StockOutCandidate,
   type StockOutTable,
   trainStockOutCandidate,

@@ -96,11 +96,11 @@ export function calibratedForecasts(
   const models: BinaryForecaster[] = [];
   for (let from = begin; from < end; from += every ?? end - begin) {
     const since = from - calibrationMs;
-    const renewed =
+    const recalibrated =
       every === undefined
         ? null
         : recalibrate(model, [heldOut, onsetRows(own, { from: since, knownBy: from })], since);
-    const inForce = renewed ?? models.at(-1) ?? model;
+    const inForce = recalibrated ?? models.at(-1) ?? model;
     models.push(inForce);
     // Later ones are written over.
     const first = own.origins.findIndex((at) => at >= from);
