@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { BinaryForecaster } from "@cityscale/forecast";
-import { CityScaleError, type Clock, type Log } from "../core/index.ts";
+import { CityScaleError, type Clock, type Log, messageOf } from "../core/index.ts";
 import {
   binaryTargets,
   type City,
@@ -23,6 +23,7 @@ import {
   profileInstant,
   profileMemoryMs,
 } from "../features/index.ts";
+import { nextTime } from "../jobs/index.ts";
 import { type Lake, retainedFrom } from "../lake/index.ts";
 import {
   expectedShortfall,
@@ -108,7 +109,7 @@ export class RiskServer {
     await this.#lake.define(riskTables);
   }
 
-  /** Waits for the batch that is being made. */
+  /** Waits for the batch that is being made, and for what is read for the next. */
   async close(): Promise<void> {
     await this.#tail;
   }
@@ -119,7 +120,13 @@ export class RiskServer {
    * without snapshots.
    */
   issue(originAt: number, options: { current: boolean; signal?: AbortSignal }): Promise<Batch[]> {
-    return this.#alone(() => this.#issue(originAt, { ...options, store: true }));
+    const issued = this.#alone(() => this.#issue(originAt, { ...options, store: true }));
+    if (options.current) {
+      this.#alone(() => this.#readAhead(originAt)).catch((error: unknown) =>
+        this.#log.warn({ error: messageOf(error) }, "profiles to come cannot be read ahead"),
+      );
+    }
+    return issued;
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
@@ -238,6 +245,16 @@ export class RiskServer {
     if (!coming) return null;
     await this.#lake.read((connection) => this.#profiles.keep(connection, coming, signal));
     return coming.asOf;
+  }
+
+  /** Between two batches, where the second is the first with other profiles: it would be late by the time to read them. */
+  async #readAhead(originAt: number): Promise<void> {
+    const { timeZone } = this.#city;
+    const coming = comingInstant(timeZone, originAt);
+    if (coming === null) return;
+    const next = nextTime(binaryTargets(this.#city)[0]!.schedule.forecast, timeZone, originAt);
+    if (profileInstant(timeZone, next) !== coming) return;
+    await this.#lake.read((connection) => this.#profiles.readAhead(connection, this.#profilesAt(coming)));
   }
 
   #comingProfiles(): ProfileOptions | null {

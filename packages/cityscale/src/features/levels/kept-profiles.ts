@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Log, messageOf } from "../../core/index.ts";
 import type { Connection } from "../../lake/index.ts";
@@ -42,6 +42,8 @@ export class KeptProfiles {
   #held: { readonly asked: string; readonly of: StationProfiles } | undefined;
   /** By instant: what this process asked for when it saw that the file is right, and under which key it is. */
   readonly #seen = new Map<number, { readonly asked: string; readonly key: string }>();
+  /** The instant that the newest batch of the present wanted: files of earlier ones are removed. */
+  #inForce: number | undefined;
   /** By instant: a batch that wants what a job is making waits for that, and finds the file. */
   readonly #tails = new Map<number, Promise<void>>();
 
@@ -61,7 +63,23 @@ export class KeptProfiles {
       const of = await this.#alone(options.asOf, () => this.#load(connection, options, asked, reader));
       this.#held = { asked, of };
     }
+    if (reader.current) await this.#removeBefore(options.asOf);
     return profilesOf(this.#held.of, reader.stations);
+  }
+
+  /**
+   * Reads profiles that come into force next into memory, in place of those that are held, so that the first batch
+   * which wants them need not. Where no file holds them, that batch makes them.
+   */
+  async readAhead(connection: Connection, options: ProfileOptions): Promise<void> {
+    const asked = await askedFor(connection, options);
+    if (this.#held?.asked === asked) return;
+    const key = await this.#keyOf(connection, options, asked);
+    this.#held = undefined;
+    const of = await this.#alone(options.asOf, () => this.#read(this.#pathOf(options.asOf), key));
+    if (!of) return;
+    this.#held = { asked, of };
+    this.#seen.set(options.asOf, { asked, key });
   }
 
   /**
@@ -112,7 +130,6 @@ export class KeptProfiles {
       return kept ?? (await inScratch(this.#temporary, (scratch) => made(join(scratch, "profiles.bin"))));
     const of = kept ?? (await made(path));
     this.#seen.set(asOf, { asked, key });
-    await this.#removeBefore(asOf);
     return of;
   }
 
@@ -147,11 +164,14 @@ export class KeptProfiles {
   }
 
   async #removeBefore(asOf: number): Promise<void> {
+    if (asOf === this.#inForce) return;
+    await mkdir(this.#folder, { recursive: true });
     for (const name of await readdir(this.#folder)) {
       const of = Number(fileName.exec(name)?.[1] ?? Number.NaN);
       if (of < asOf) await rm(join(this.#folder, name), { force: true });
     }
     for (const of of this.#seen.keys()) if (of < asOf) this.#seen.delete(of);
+    this.#inForce = asOf;
   }
 }
 

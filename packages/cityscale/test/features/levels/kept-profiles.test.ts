@@ -112,6 +112,33 @@ describe("profiles kept for the next process", () => {
     });
   });
 
+  test("are read ahead in place of those in memory, and the files of both stay", async () => {
+    const earlier = { ...options, asOf: options.asOf - weekMs };
+    await lake.read(async (connection) => {
+      const kept = keptHere();
+      const old = bytesOf(await kept.get(connection, earlier, present()));
+      await kept.keep(connection, options);
+      await mark();
+      await kept.readAhead(connection, options);
+      const files = readdirSync(join(home, "profiles"));
+      expect(files.sort()).toEqual([`${earlier.asOf}.bin`, `${options.asOf}.bin`]);
+      writeFileSync(path, "");
+      await kept.readAhead(connection, options);
+      expect(isMarked(await kept.get(connection, options, present()))).toBe(true);
+      expect(bytesOf(await kept.get(connection, earlier, present()))).toEqual(old);
+    });
+  });
+
+  test("that no file holds are not read ahead, but made by the batch that wants them", async () => {
+    await lake.read(async (connection) => {
+      const expected = await fresh(connection);
+      const kept = keptHere();
+      await kept.readAhead(connection, options);
+      expect(existsSync(path)).toBe(false);
+      expect(bytesOf(await kept.get(connection, options, present()))).toEqual(expected);
+    });
+  });
+
   test("are made anew from a file that is damaged anywhere, cut short, empty or no such file", async () => {
     await lake.read(async (connection) => {
       const expected = await fresh(connection);
