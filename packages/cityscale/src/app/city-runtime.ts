@@ -150,7 +150,7 @@ export async function openCity(options: RuntimeOptions): Promise<CityRuntime> {
       online,
       close: async () => {
         online.close();
-        await risk?.close();
+        await risk?.idle();
         await lake.close();
       },
     };

@@ -52,10 +52,18 @@ export async function buildDays(connection: Connection, request: FeatureRequest)
     FROM runs WINDOW by_day AS (ORDER BY day)`);
 }
 
+/** Share of the hours of a whole day that a forecast's last day has, or it is not counted. */
+const leastOfDay = 0.7;
+/**
+ * Whole days after a forecast's end that have the weather of its last day: how warm it was to be tells more of the
+ * next days than nothing, and a forecast of the day before ends a day sooner.
+ */
+const daysBeyond = 3;
+
 /**
  * `issues`: forecasts by what was there of them at a time: an issue that came in two parts is two of them.
  * `origin_issue`: the newest that was known at each origin. `wx`: weather at each step by issue (-1 = observed),
- * with day means and departures from the eight weeks before.
+ * of days also some past its end, with day means and departures from the eight weeks before.
  */
 export async function buildWeather(
   connection: Connection,
@@ -91,13 +99,30 @@ export async function buildWeather(
     CREATE OR REPLACE TEMP TABLE wx_observed AS
     SELECT t, key, key // ${spd} AS day, known_at, ${names.join(", ")}
     FROM ${onSteps(`FROM weather WHERE issued_at IS NULL ${mode === "none" ? "AND false" : ""}`)}`);
+  // A forecast ends within a day: some hours of the night are no mean of it.
+  const whole =
+    spd === 1
+      ? `QUALIFY w.t < max(w.t) OVER (PARTITION BY issue) OR count(*) >= ${leastOfDay} * max(count(*)) OVER (PARTITION BY issue)`
+      : "";
+  const ofSteps = (issue: string, from: string) => `
+    SELECT ${issue} AS issue, w.t, w.key, ${names.map((name) => mean(name, "w")).join(", ")}${range("w")}
+    FROM ${from} w GROUP BY 1, 2, 3 ${whole}`;
+  const forecasts = onSteps(`
+    SELECT i.issue, x.* FROM issues i SEMI JOIN origin_issue USING (issue)
+      JOIN weather x ON x.issued_at = i.issued_at AND x.known_at <= i.known_at`);
   await connection.run(`
     CREATE OR REPLACE TEMP TABLE wx_steps AS
-    SELECT w.issue, w.t, w.key, ${names.map((name) => mean(name, "w")).join(", ")}${range("w")}
-    FROM ${onSteps(`
-      SELECT i.issue, x.* FROM issues i SEMI JOIN origin_issue USING (issue)
-        JOIN weather x ON x.issued_at = i.issued_at AND x.known_at <= i.known_at`)} w GROUP BY w.issue, w.t, w.key
-    ${mode === "issued" ? "" : `UNION ALL SELECT -1, o.t, o.key, ${names.map((name) => mean(name, "o")).join(", ")}${range("o")} FROM wx_observed o GROUP BY o.t, o.key`}`);
+    ${ofSteps("w.issue", forecasts)}
+    ${mode === "issued" ? "" : `UNION ALL ${ofSteps("-1", "wx_observed")}`}`);
+  if (spd === 1) {
+    await connection.run(`
+      INSERT INTO wx_steps BY NAME
+      SELECT w.* EXCLUDE (beyond) REPLACE (s.t AS t, s.key AS key)
+      FROM (
+        SELECT *, t + unnest(range(1, ${daysBeyond + 1})) AS beyond FROM wx_steps WHERE issue <> -1
+        QUALIFY t = max(t) OVER (PARTITION BY issue)
+      ) w JOIN steps s ON s.t = w.beyond`);
+  }
   if (request.whatIf?.weather) {
     const sets = Object.entries(request.whatIf.weather).map(
       ([name, value]) => `"${name}" = ${Number(value)}`,

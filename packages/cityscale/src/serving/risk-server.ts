@@ -110,7 +110,7 @@ export class RiskServer {
   }
 
   /** Waits for the batch that is being made, and for what is read for the next. */
-  async close(): Promise<void> {
+  async idle(): Promise<void> {
     await this.#tail;
   }
 

@@ -79,7 +79,8 @@ function makeWorld(city: City, from: number, until: number, issuedAt: number, se
     school,
     events,
     observed: weather(until - 70 * dayMs, until),
-    forecast: weather(issuedAt, issuedAt + 11 * dayMs),
+    // Ends at noon of a day.
+    forecast: weather(issuedAt, issuedAt + 10 * dayMs + 15 * hourMs),
     issuedAt,
   };
 }

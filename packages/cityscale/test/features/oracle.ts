@@ -123,6 +123,14 @@ export function createOracle(world: World, origin: number, lagMs: number) {
   const records = (hours: Hours) =>
     new Map([...bySteps(hours)].map(([step, entries]) => [step, entries.map(([, values]) => values)]));
   const forecast = records(world.forecast);
+  if (spd === 1) {
+    // Some hours of a last day are no day, and what it was to be like holds for three days more.
+    const most = Math.max(...[...forecast.values()].map((hours) => hours.length));
+    const end = Math.max(...forecast.keys());
+    if (forecast.get(end)!.length < 0.7 * most) forecast.delete(end);
+    const last = Math.max(...forecast.keys());
+    for (let beyond = 1; beyond <= 3; beyond++) forecast.set(last + beyond, forecast.get(last)!);
+  }
   const seen = records(new Map([...world.observed].filter(([at]) => at <= world.issuedAt)));
   const past = [...seen.keys()];
   const active = (key: number) => {

@@ -92,7 +92,7 @@ test("profiles to come are made by a job on Monday morning, and read from 06:00 
 
   await tick(monday + 350 * minute);
   expect(kept()).toEqual(both);
-  await app.city("bay-wheels").parts.risk!.close();
+  await app.city("bay-wheels").parts.risk!.idle();
   // What was read ahead does not care what has become of the file.
   writeFileSync(join(home, `profiles/bay-wheels/${monday}.bin`), "");
   await tick(monday + 360 * minute);
