@@ -2,9 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { BinaryForecaster } from "@cityscale/forecast";
-import { App, enqueueAsset } from "../packages/cityscale/src/app/index.ts";
+import { BinaryForecaster, type Calibration } from "@cityscale/forecast";
+import { App, enqueueAsset, enqueueRecalibration } from "../packages/cityscale/src/app/index.ts";
 import { createLog, createManualClock, readConfig } from "../packages/cityscale/src/core/index.ts";
+import { formatLocal } from "../packages/cityscale/src/domain/index.ts";
 import { LevelHistory, publicHolidays, readLevels } from "../packages/cityscale/src/features/index.ts";
 import { forecastStockOuts, levelTargetOf } from "../packages/cityscale/src/models/index.ts";
 import { RiskOutcomes } from "../packages/cityscale/src/monitoring/index.ts";
@@ -13,7 +14,8 @@ import { data, threads } from "./forecast/city.ts";
 
 /**
  * Bay Wheels' recordings through the live loop on a virtual clock: every ten minutes the feeds are polled over real
- * sockets and all binary targets are forecast; outcomes are scored as they come in. Then the forecasts of each target
+ * sockets and all binary targets are forecast; outcomes are scored as they come in, and once a day the champions are
+ * calibrated on them. Then the forecasts of each target
  * are made again as a backtest makes them, from the lake's whole history, and compared. At the end the program is opened
  * anew, for its first batch. Every batch has a limit, also the one with which new profiles come into force. Ends with
  * 1 where a limit is missed.
@@ -33,6 +35,8 @@ const { values } = parseArgs({
   },
 });
 const minute = 60_000;
+/** Local time, as the platform's schedule has it. */
+const recalibratesAt = "05:20";
 const days = Number(values.days);
 const home = values.home ?? (await mkdtemp(join(tmpdir(), "cityscale-week-")));
 const start = Date.parse(values.from);
@@ -62,6 +66,23 @@ async function make(asset: string, more: object = {}): Promise<unknown> {
   const done = await Promise.race([app.jobs.finished(job.id), broken.promise]);
   if (done.state !== "succeeded") throw new Error(`${asset}: ${done.error?.message}`);
   return done.result;
+}
+
+/** The origins of a champion's batches by the calibration that was in force when they were made. */
+async function calibratedOrigins(
+  target: string,
+  version: number,
+  model: BinaryForecaster,
+  batches: readonly Batch[],
+): Promise<(readonly [BinaryForecaster, number[]])[]> {
+  const groups = new Map<number | undefined, readonly [BinaryForecaster, number[]]>();
+  for (const { originAt, issuedAt } of batches) {
+    const newer = await app.registry.calibrations.inForce("bay-wheels", target, version, issuedAt);
+    const group = groups.get(newer?.at) ?? [newer ? model.with(newer.calibration as Calibration) : model, []];
+    group[1].push(originAt);
+    groups.set(newer?.at, group);
+  }
+  return [...groups.values()];
 }
 
 try {
@@ -94,12 +115,19 @@ try {
   const took: number[] = [];
   const memory: number[] = [];
   let heartbeats = 0;
+  let recalibrations = 0;
   let late = 0;
   began = performance.now();
   for (let i = 0; i < ticks; i++) {
     clock.advance(10 * minute);
     const scheduledAt = clock.now();
     await make("observations");
+    if (!values.naive && formatLocal(city.timeZone, scheduledAt).includes(recalibratesAt)) {
+      const { id } = await enqueueRecalibration(app, city.id);
+      const { error } = await app.jobs.finished(id);
+      if (error) throw new Error(error.message);
+      recalibrations++;
+    }
     const asked = performance.now();
     const batches = (await make("forecasts", { scheduledAt })) as Batch[];
     took.push(performance.now() - asked);
@@ -120,6 +148,7 @@ try {
     clock.advance(10 * minute);
     await make("observations");
   }
+  line("calibrated anew", recalibrations, "times");
   const slowest = took.indexOf(Math.max(...took));
   line("slowest batch", new Date(start + (slowest + 1) * 10 * minute).toISOString().slice(0, 16));
   took.sort((a, b) => a - b);
@@ -139,6 +168,7 @@ try {
       city.timeZone,
       await publicHolidays(connection),
     );
+    const width = history.levels.stations.length;
     for (const [i, target] of targets.entries()) {
       const version = await app.registry.versions.get(city.id, target.name, champions[i]!);
       if (version.artifactId === null) continue;
@@ -146,24 +176,24 @@ try {
         await app.registry.artifacts.get(version.artifactId, "model.bin"),
       );
       const batches = await server.batches(target.name, ticks);
-      const origins = Float64Array.from(batches, ({ originAt }) => originAt).sort();
-      const backtest = await forecastStockOuts(history, levelTargetOf(target), model, origins);
+      const backtest = new Map<string, number>();
+      for (const [calibrated, at] of await calibratedOrigins(target.name, champions[i]!, model, batches)) {
+        const level = levelTargetOf(target);
+        const { probability } = await forecastStockOuts(history, level, calibrated, Float64Array.from(at));
+        for (const [k, p] of probability.entries())
+          backtest.set(`${at[Math.floor(k / width)]} ${history.levels.stations[k % width]!.e}`, p);
+      }
       const rows = await connection.numbers(
-        `SELECT origin_at, e, probability FROM risk_forecasts WHERE target = '${target.name}' AND origin_at >= ${origins[0]}`,
+        `SELECT origin_at, e, probability FROM risk_forecasts WHERE target = '${target.name}' AND origin_at >= ${batches.at(-1)!.originAt}`,
       );
       const live = new Map(
         Array.from(rows["e"]!, (e, k) => [`${rows["origin_at"]![k]} ${e}`, rows["probability"]![k]!]),
       );
-      const { stations } = history.levels;
       let different = 0;
-      for (let k = 0; k < backtest.probability.length; k++) {
-        const key = `${origins[Math.floor(k / stations.length)]} ${stations[k % stations.length]!.e}`;
-        const p = live.get(key) ?? Number.NaN;
-        if (!Object.is(p, backtest.probability[k]!)) different++;
-      }
+      for (const [key, p] of backtest) if (!Object.is(live.get(key) ?? Number.NaN, p)) different++;
       limited(`${target.name}: rows unlike the backtest's`, different, 0, `of ${live.size}`);
       const alarmsOf = async () => null;
-      for (const judged of await outcomes.judge(target, origins[0]!, clock.now(), alarmsOf)) {
+      for (const judged of await outcomes.judge(target, batches.at(-1)!.originAt, clock.now(), alarmsOf)) {
         const { forecast, persistence } = judged;
         line(
           `${target.name}: average precision on onsets`,

@@ -5,7 +5,7 @@
  *
  *   npm run -s bench:stock-out-moves -- [--from 2023-04-01] [--to 2023-04-30]
  *
- * Needs CITYSCALE_DATA. Six models are trained on the 60 days before, and calibrated every week. Exit code 1 where more
+ * Needs CITYSCALE_DATA. Six models are trained on the 60 days before, and calibrated every day. Exit code 1 where more
  * than 10 % of the partners ran short.
  */
 import { parseArgs } from "node:util";
@@ -66,8 +66,8 @@ for (const measure of ["bikes", "docks"] as const) {
     const own = await forecastStockOuts(history, target, model.uncalibrated(), origins, (share) =>
       progress(`${name}, forecasting`, share),
     );
-    const weekly = { begin, end, every: 7 * dayMs };
-    forecasts[measure].push(calibratedForecasts(own, model, heldOut, weekly).forecasts);
+    const daily = { begin, end, every: dayMs };
+    forecasts[measure].push(calibratedForecasts(own, model, heldOut, daily).forecasts);
   }
 }
 

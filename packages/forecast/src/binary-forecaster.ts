@@ -67,13 +67,17 @@ export const DEFAULT_BINARY_TREES: TreeParams = {
   lambdaL2: 5,
 };
 
+/** What a model's probabilities mean: fitted with it, or on newer rows. Plain JSON. */
+export interface Calibration {
+  readonly map: ProbabilityMap;
+  /** Null without calibration rows, or where nothing positive is in them. */
+  readonly thresholds: AlarmThresholds | null;
+}
+
 /** What a fit leaves behind. */
-export interface BinaryParts {
+export interface BinaryParts extends Calibration {
   readonly featureNames: readonly string[];
   readonly model: Model;
-  readonly map: ProbabilityMap;
-  /** Null without a calibration window, or where nothing positive is in it. */
-  readonly thresholds: AlarmThresholds | null;
 }
 
 const KIND = "binary-forecaster/3";
@@ -142,6 +146,11 @@ export class BinaryForecaster {
     return this.#parts.map;
   }
 
+  get calibration(): Calibration {
+    const { map, thresholds } = this.#parts;
+    return { map, thresholds };
+  }
+
   /** Where to alarm; null where no calibration rows were there to choose on. */
   get thresholds(): AlarmThresholds | null {
     return this.#parts.thresholds;
@@ -161,6 +170,11 @@ export class BinaryForecaster {
   /** What it forecast, corrected by its map; changes `p`. */
   calibrate(p: Float64Array): Float64Array {
     return applyMap(this.#parts.map, p);
+  }
+
+  /** The same model with another calibration of its forecasts, one that was stored for example. */
+  with({ map, thresholds }: Calibration): BinaryForecaster {
+    return new BinaryForecaster({ ...this.#parts, map, thresholds });
   }
 
   /** The same model without a map, whose forecasts `recalibrated` learns from. */

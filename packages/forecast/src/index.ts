@@ -16,6 +16,7 @@ export {
   BinaryForecaster,
   type BinaryOptions,
   type BinaryRows,
+  type Calibration,
   DEFAULT_BINARY_TREES,
   fitBinary,
   type HeldOut,

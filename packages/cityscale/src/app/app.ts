@@ -18,14 +18,14 @@ import {
   type Owner,
   openDatabase,
 } from "../core/index.ts";
-import { batchTargetOf, batchTargets, type City, type Target } from "../domain/index.ts";
+import { batchTargetOf, batchTargets, binaryTargets, type City, type Target } from "../domain/index.ts";
 import { createJobs, createSchedules, type Job, type Jobs, type Schedules } from "../jobs/index.ts";
 import { createPartitions, type Partitions } from "../pipeline/index.ts";
 import { createArtifactFolder, createRegistry, type Registry } from "../registry/index.ts";
 import type { HttpClient } from "../sources/index.ts";
 import { loadCity } from "./cities.ts";
 import { type CityRuntime, openCity } from "./city-runtime.ts";
-import { defineJobs, enqueueAsset } from "./job-kinds.ts";
+import { defineJobs, enqueueAsset, enqueueRecalibration } from "./job-kinds.ts";
 import { removeLeftovers } from "./leftovers.ts";
 import { defineRetention } from "./retention.ts";
 import { isGenerated, simulate } from "./simulate.ts";
@@ -58,6 +58,9 @@ export const defaultCity = "sydney-pedestrians";
 
 /** When what is no longer kept is removed, by the city's clock: before the day's reviews. */
 const retentionCron = "40 1 * * *";
+
+/** When champions of binary targets are calibrated on the newest outcomes: after the day's reviews. */
+const recalibrationCron = "20 5 * * *";
 
 export const codeVersion = (
   JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
@@ -239,20 +242,21 @@ export class App {
         }
         await at("review", target.schedule.review, "model");
       }
-      await this.schedules.register({
-        name: `${city.id}/retention`,
-        cron: retentionCron,
-        timeZone: city.timeZone,
-        kind: "retention",
-        payload: { city: city.id },
-      });
+      const daily = (kind: string, cron: string) =>
+        this.schedules.register({
+          ...{ name: `${city.id}/${kind}`, kind, cron },
+          timeZone: city.timeZone,
+          payload: { city: city.id },
+        });
+      await daily("retention", retentionCron);
+      if (binaryTargets(city).length > 0) await daily("recalibration", recalibrationCron);
     }
     this.schedules.start();
   }
 
   /**
    * One whole loop for every city and target: ingest, train (when there is no champion yet, or `train` is
-   * true), forecast, outcomes. A stage that fails is told in `failures`; what does not need it goes on, so that
+   * true), calibrate what is binary, forecast, outcomes. A stage that fails is told in `failures`; what does not need it goes on, so that
    * a city whose counts cannot be read is still forecast from those it has. `patient` waits until a stage has
    * succeeded or failed for good; without it a stage that will be tried again is left to the job engine where a
    * champion can serve meanwhile.
@@ -283,16 +287,19 @@ export class App {
       const served = champions.every(({ champion }) => champion !== null);
       const ingested = await run("observations", city.id, undefined, options.patient || !served);
       const ready = new Set<Target>();
+      let trains = false;
       for (const [i, target] of targets.entries()) {
         const { champion } = champions[i]!;
         if (!ingested && champion === null) continue;
         if (ingested && (options.train || champion === null || champion === 0)) {
           const trained = await run("model", city.id, target.name, true);
+          trains ||= trained && target.kind === "binary";
           const now = await this.registry.promotions.aliases(city.id, target.name);
           if (!trained && now.champion === null) continue;
         }
         ready.add(target);
       }
+      if (trains) await run("recalibration", city.id, undefined, options.patient);
       for (const target of batchTargets(city)) {
         const together = targets.filter((other) => batchTargetOf(city, other) === target);
         if (!together.every((other) => ready.has(other))) continue;
@@ -320,11 +327,13 @@ export class App {
     });
     try {
       const wanted = { city, ...(target === undefined ? {} : { target }), actor: "system" };
-      let job = await enqueueAsset(this, asset, wanted);
+      const enqueue = () =>
+        asset === "recalibration" ? enqueueRecalibration(this, city) : enqueueAsset(this, asset, wanted);
+      let job = await enqueue();
       // One that an earlier process left waiting for its next attempt would be done minutes from now.
       if (job.state === "queued" && job.runAt > this.clock.now()) {
         await this.jobs.cancel(job.id);
-        job = await enqueueAsset(this, asset, wanted);
+        job = await enqueue();
       }
       id = job.id;
       const before = waiting.get(id);

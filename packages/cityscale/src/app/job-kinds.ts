@@ -10,6 +10,7 @@ import {
   outcomes,
   profiles,
   profilesDue,
+  recalibrate,
   riskOutcomesDue,
   train,
 } from "../pipeline/index.ts";
@@ -26,7 +27,10 @@ export interface AssetPayload {
   readonly scheduledAt?: number;
 }
 
-/** Each asset is made by one kind of job of the same name, and so are profiles, which batches read. */
+/**
+ * Each asset is made by one kind of job of the same name. Two more are made for batches: profiles, and calibrations of
+ * champions on newer outcomes.
+ */
 export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>): void {
   const find = (payload: AssetPayload) => {
     const runtime = cities.get(payload.city);
@@ -68,6 +72,12 @@ export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>)
     { lane: "train", retries: 1, timeoutMs: 12 * 3_600_000 },
   );
   jobs.define<AssetPayload>(
+    "recalibration",
+    async (context) => await recalibrate(find(context.payload).parts, context),
+    // What fails is done on the next day.
+    { lane: "train", retries: 1, timeoutMs: 3_600_000 },
+  );
+  jobs.define<AssetPayload>(
     "forecasts",
     async (context) => {
       const { parts, target } = find(context.payload);
@@ -99,6 +109,10 @@ export function defineJobs(jobs: Jobs, cities: ReadonlyMap<string, CityRuntime>)
     { lane: "ingest", retries: 3 },
   );
 }
+
+/** Enqueues a calibration of a city's champions; one that already waits or runs is returned. */
+export const enqueueRecalibration = (app: App, city: string): Promise<Job> =>
+  app.jobs.enqueue("recalibration", { city }, { key: `recalibration/${city}` });
 
 /** Enqueues the making of an asset; one that already waits or runs is returned. Throws ASSET_UNKNOWN, CITY_UNKNOWN, TARGET_UNKNOWN. */
 export async function enqueueAsset(

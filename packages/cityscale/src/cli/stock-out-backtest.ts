@@ -13,8 +13,8 @@ import { fixed, percent, table, whole } from "./table.ts";
 
 const trainDefault = "60d";
 
-/** As often as the platform reviews its models. */
-const recalibrateDefault = "7d";
+/** As often as the platform does. */
+const recalibrateDefault = "1d";
 
 /** Flags of quantities that say nothing about a binary target. */
 const foreign = ["kind", "kinds", "fast", "classical", "horizon", "refit"] as const;
@@ -68,7 +68,7 @@ export async function runStockOutBacktest(
 }
 
 const recalibrated = (times: number) =>
-  times === 0 ? "" : `, fitted ${times} times on the newest 28 days of outcomes`;
+  times === 0 ? "" : `, fitted ${times} times on the newest 14 days of outcomes`;
 
 /** Whole days, at least two weeks. Throws UsageError. */
 function trainingTime(text: string, city: City): string {

@@ -26,6 +26,7 @@ export interface UpOptions {
 const stageNames: Readonly<Record<string, string>> = {
   observations: "ingest",
   model: "train and judge",
+  recalibration: "calibrate on newer outcomes",
   forecasts: "forecast",
   outcomes: "score what came true",
 };

@@ -172,6 +172,28 @@ export const migrations: readonly Migration[] = [
         .execute();
     },
   },
+  {
+    id: 2,
+    name: "calibrations",
+    up: async ({ schema }, tools) => {
+      await schema
+        .createTable("calibrations")
+        .addColumn("city", "text", (column) => column.notNull())
+        .addColumn("target", "text", (column) => column.notNull())
+        .addColumn("version", "integer", (column) => column.notNull())
+        .addColumn("at", "bigint", (column) => column.notNull())
+        .addColumn("dataset_version", "text", (column) => column.notNull())
+        .addColumn("calibration", "text", (column) => column.notNull())
+        .addPrimaryKeyConstraint("calibrations_key", ["city", "target", "version", "at"])
+        .addForeignKeyConstraint("calibrations_version", ["city", "target", "version"], "model_versions", [
+          "city",
+          "target",
+          "version",
+        ])
+        .execute();
+      await tools.appendOnly("calibrations");
+    },
+  },
 ];
 
 /**

@@ -14,6 +14,7 @@ export interface Tables {
   model_versions: ModelVersionsTable;
   aliases: AliasesTable;
   promotions: PromotionsTable;
+  calibrations: CalibrationsTable;
   asset_partitions: AssetPartitionsTable;
 }
 
@@ -143,6 +144,18 @@ export interface PromotionsTable {
   actor: string;
   reason: string;
   verdict: string | null;
+}
+
+/** Append-only, held by a trigger. */
+export interface CalibrationsTable {
+  city: string;
+  target: string;
+  version: number;
+  /** From when on it holds. */
+  at: number;
+  dataset_version: string;
+  /** JSON. */
+  calibration: string;
 }
 
 export interface AssetPartitionsTable {

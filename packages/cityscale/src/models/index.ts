@@ -37,6 +37,7 @@ export {
   levelTargetOf,
   type MoveOptions,
   matrixOf,
+  newestCalibrations,
   outlooksOf,
   persistenceName,
   persistenceRisk,
@@ -54,5 +55,5 @@ export {
   stockOutView,
   suggestMoves,
 } from "./stock-outs/index.ts";
-export { type RecalibratedModel, type Trained, trainInProcess } from "./trainer.ts";
+export { type Recalibrated, recalibrateInProcess, type Trained, trainInProcess } from "./trainer.ts";
 export { type TreeTrial, type TuneResult, tuneTrees } from "./tune.ts";

@@ -1,27 +1,30 @@
-import type { BinaryForecaster } from "@cityscale/forecast";
+import { BinaryForecaster } from "@cityscale/forecast";
 import { CityScaleError, messageOf, serveOrder } from "../core/index.ts";
 import { defineCity } from "../domain/index.ts";
 import { openVersion } from "../lake/index.ts";
 import { trainCandidate } from "./candidate.ts";
-import { trainStockOutCandidate } from "./stock-outs/index.ts";
-import type { TrainerMessage, TrainOrder } from "./trainer.ts";
+import { newestCalibrations, trainStockOutCandidate } from "./stock-outs/index.ts";
+import type { Recalibrated, RecalibrateOrder, Trained, TrainOrder, WorkMessage } from "./trainer.ts";
 
-// Entry of the training process; see trainer.ts.
+// Entry of the process that trains, and of the one that recalibrates; see trainer.ts.
 
-const send = (message: TrainerMessage) =>
+const send = (message: WorkMessage) =>
   new Promise<void>((resolve, reject) =>
     process.send!(message, undefined, undefined, (error) => (error ? reject(error) : resolve())),
   );
 
-async function work(order: TrainOrder): Promise<void> {
+let told = 0;
+function onProgress(message: string, share: number): void {
+  if (share < 1 && performance.now() - told < 200) return;
+  told = performance.now();
+  void send({ type: "progress", message, share });
+}
+
+type Opened = Awaited<ReturnType<typeof openVersion>>;
+
+async function train(order: TrainOrder, version: Opened): Promise<Trained> {
   const city = defineCity(order.declaration);
   const target = city.targets[order.target]!;
-  const version = await openVersion(order.dataset, {
-    memoryMb: order.memoryMb,
-    threads: order.threads,
-    temporary: order.temporary,
-  });
-  let told = 0;
   const options = {
     city,
     target,
@@ -29,36 +32,42 @@ async function work(order: TrainOrder): Promise<void> {
     knownAt: version.knownAt,
     threads: order.threads,
     ...(order.champion ? { champion: order.champion } : {}),
-    onProgress: (message: string, share: number) => {
-      if (share < 1 && performance.now() - told < 200) return;
-      told = performance.now();
-      void send({ type: "progress", message, share });
-    },
+    onProgress,
   };
-  const { candidate, model, recalibrated } =
+  const { candidate, model } =
     target.kind === "binary"
       ? await trainStockOutCandidate(version.connection, options)
-      : {
-          ...(await trainCandidate(version.connection, options)),
-          recalibrated: { candidate: null, champion: null },
-        };
+      : await trainCandidate(version.connection, options);
   version.close();
-  const bytes = model.toBytes();
-  await send({
-    type: "done",
+  return {
     candidate,
-    model: bytes,
-    recalibrated: { candidate: stored(recalibrated.candidate), champion: stored(recalibrated.champion) },
+    model: model.toBytes(),
     peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
+  };
+}
+
+async function recalibrate(order: RecalibrateOrder, version: Opened): Promise<Recalibrated> {
+  const models = Object.entries(order.models).map(
+    ([target, { bytes, learnedUntil }]) =>
+      [target, { model: BinaryForecaster.fromBytes(bytes), learnedUntil }] as const,
+  );
+  return await newestCalibrations(version.connection, {
+    city: defineCity(order.declaration),
+    knownAt: version.knownAt,
+    models: new Map(models),
+    onProgress,
   });
 }
 
-const stored = (model: BinaryForecaster | null) =>
-  model && { bytes: model.toBytes(), alarms: model.thresholds };
-
-serveOrder<TrainOrder>(async (order) => {
+serveOrder<TrainOrder | RecalibrateOrder>(async (order) => {
   try {
-    await work(order);
+    const version = await openVersion(order.dataset, {
+      memoryMb: order.memoryMb,
+      threads: order.threads,
+      temporary: order.temporary,
+    });
+    const made = "models" in order ? await recalibrate(order, version) : await train(order, version);
+    await send({ type: "done", made });
   } catch (error) {
     const code = error instanceof CityScaleError ? error.code : "TRAINING_FAILED";
     await send({ type: "failed", code, message: messageOf(error) });

@@ -1,48 +1,52 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { AlarmThresholds } from "@cityscale/forecast";
+import type { Calibration } from "@cityscale/forecast";
 import { CityScaleError, type ErrorCode, errorCodes, messageOf, runChild } from "../core/index.ts";
 import type { CityDeclaration } from "../domain/index.ts";
 import type { Candidate, ServingModel } from "./candidate.ts";
-import type { Recalibrated, StockOutCandidate } from "./stock-outs/index.ts";
+import type { StockOutCandidate } from "./stock-outs/index.ts";
 
 /** What a training ends with: a model of a quantity, or of a binary target. */
 export type AnyCandidate = Candidate | StockOutCandidate;
 
-/** What a training process is told; plain data. */
-export interface TrainOrder {
+/** What a process that works on a dataset version is told; plain data, as all orders are. */
+interface Order {
   readonly dataset: string;
   readonly declaration: CityDeclaration;
-  readonly target: string;
-  readonly lagMs: number;
   readonly threads: number;
   readonly memoryMb: number;
   readonly temporary: string;
+}
+
+export interface TrainOrder extends Order {
+  readonly target: string;
+  readonly lagMs: number;
   readonly champion?: ServingModel;
 }
 
-export type TrainerMessage =
-  | { readonly type: "progress"; readonly message: string; readonly share: number }
-  | {
-      readonly type: "done";
-      readonly candidate: AnyCandidate;
-      readonly model: Uint8Array;
-      readonly recalibrated: Recalibrated<RecalibratedModel>;
-      readonly peakRssMb: number;
-    }
-  | { readonly type: "failed"; readonly code: string; readonly message: string };
-
-/** A model of a binary target calibrated anew. */
-export interface RecalibratedModel {
-  readonly bytes: Uint8Array;
-  readonly alarms: AlarmThresholds | null;
+export interface RecalibrateOrder extends Order {
+  /** Stored models by binary target, with the instant (ms UTC) before which they have learned. */
+  readonly models: Readonly<Record<string, { readonly bytes: Uint8Array; readonly learnedUntil: number }>>;
 }
 
 export interface Trained {
   readonly candidate: AnyCandidate;
   readonly model: Uint8Array;
-  readonly recalibrated: Recalibrated<RecalibratedModel>;
   readonly peakRssMb: number;
+}
+
+/** By target; those whose newest outcomes tell too little have none. */
+export type Recalibrated = Readonly<Record<string, Calibration>>;
+
+/** What such a process says: how far it is, and at the end what it made or why not. */
+export type WorkMessage<Made = Trained | Recalibrated> =
+  | { readonly type: "progress"; readonly message: string; readonly share: number }
+  | { readonly type: "done"; readonly made: Made }
+  | { readonly type: "failed"; readonly code: string; readonly message: string };
+
+interface WorkOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (message: string, share: number) => void;
 }
 
 /**
@@ -50,24 +54,32 @@ export interface Trained {
  * memory does not grow, and a training that dies takes nothing with it.
  * Throws what the training threw, ABORTED, or TRAINING_FAILED when the process died.
  */
-export async function trainInProcess(
-  order: TrainOrder,
-  options: { signal: AbortSignal; onProgress: (message: string, share: number) => void },
-): Promise<Trained> {
+export const trainInProcess = (order: TrainOrder, options: WorkOptions): Promise<Trained> =>
+  inProcess("training", order, options);
+
+/** Calibrates models of binary targets on the newest outcomes of a dataset version, in the same manner. */
+export const recalibrateInProcess = (order: RecalibrateOrder, options: WorkOptions): Promise<Recalibrated> =>
+  inProcess("calibration", order, options);
+
+async function inProcess<Made>(
+  name: string,
+  order: TrainOrder | RecalibrateOrder,
+  { signal, onProgress }: WorkOptions,
+): Promise<Made> {
   mkdirSync(order.temporary, { recursive: true });
   const scratch = mkdtempSync(join(order.temporary, "training-"));
-  let last: Exclude<TrainerMessage, { type: "progress" }> | undefined;
+  let last: Exclude<WorkMessage<Made>, { type: "progress" }> | undefined;
   let died: unknown;
   try {
     await runChild(
       new URL("./train-process.ts", import.meta.url),
       { ...order, temporary: scratch },
       {
-        signal: options.signal,
+        signal,
         execArgv: ["--expose-gc"],
         onMessage: (told) => {
-          const message = told as TrainerMessage;
-          if (message.type === "progress") options.onProgress(message.message, message.share);
+          const message = told as WorkMessage<Made>;
+          if (message.type === "progress") onProgress(message.message, message.share);
           else last = message;
         },
       },
@@ -78,13 +90,12 @@ export async function trainInProcess(
     // Whatever way the process ended, killed included, nothing of it stays.
     rmSync(scratch, { recursive: true, force: true });
   }
-  if (last?.type === "done") return last;
-  if (options.signal.aborted)
-    throw new CityScaleError("ABORTED", "training was cancelled", { cause: options.signal.reason });
+  if (last?.type === "done") return last.made;
+  if (signal.aborted) throw new CityScaleError("ABORTED", `${name} was cancelled`, { cause: signal.reason });
   if (last) {
     const code = last.code in errorCodes ? (last.code as ErrorCode) : "TRAINING_FAILED";
     throw new CityScaleError(code, last.message);
   }
-  const how = died === undefined ? "ended without a model" : messageOf(died);
-  throw new CityScaleError("TRAINING_FAILED", `the training process ${how}`, { cause: died });
+  const how = died === undefined ? "ended without a result" : messageOf(died);
+  throw new CityScaleError("TRAINING_FAILED", `the ${name} process ${how}`, { cause: died });
 }

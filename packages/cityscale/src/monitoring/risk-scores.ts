@@ -63,8 +63,12 @@ export interface RiskScore {
   readonly provisional: boolean;
 }
 
-/** Alarm thresholds of a model version; null where it has none. */
-export type AlarmsOf = (target: Target, version: number) => Promise<{ budget: number; f1: number } | null>;
+/** Alarm thresholds of a model version at an instant; null where it has none. */
+export type AlarmsOf = (
+  target: Target,
+  version: number,
+  at: number,
+) => Promise<{ budget: number; f1: number } | null>;
 
 export interface RiskJudgement {
   readonly version: number;
@@ -135,7 +139,7 @@ export class RiskOutcomes {
         persistence: judgePersistence(known, of("naive"), level.below),
         forecast: judgeModel(known, of("probability"), {
           name: `version ${number}`,
-          thresholds: await alarmsOf(target, number),
+          thresholds: await alarmsOf(target, number, until),
         }),
       });
     }

@@ -1,3 +1,4 @@
+export { recalibrate } from "./calibrations.ts";
 export { backfillForecasts, forecast, outcomes } from "./forecasts.ts";
 export { type TrainReport, train } from "./model.ts";
 export { type IngestReport, ingest } from "./observations.ts";

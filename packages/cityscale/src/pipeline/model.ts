@@ -6,7 +6,6 @@ import { judgeCandidate, type Verdict } from "../lifecycle/index.ts";
 import {
   championName,
   persistenceName,
-  type RecalibratedModel,
   type ScoreTable,
   type ServingModel,
   type StockOutTable,
@@ -98,20 +97,12 @@ export async function train(
       "fresh",
       { version: version.version, verdict: verdict.verdict },
     );
-    const promoted = verdict.verdict === "promote";
-    const kept = promoted ? version.version : serving?.version;
-    const recalibrated = trained.recalibrated[promoted ? "candidate" : "champion"];
-    if (kept !== undefined && recalibrated)
-      await promoteRecalibrated(parts, target, kept, {
-        recalibrated,
-        datasetVersion: dataset.id,
-        runId: run.id,
-        actor,
-      });
     const { champion } = await registry.promotions.aliases(city.id, target.name);
     progress.heartbeat(
       1,
-      promoted ? `version ${version.version} is champion` : `version ${version.version} was rejected`,
+      verdict.verdict === "promote"
+        ? `version ${version.version} is champion`
+        : `version ${version.version} was rejected`,
     );
     return {
       run: run.id,
@@ -174,9 +165,8 @@ async function servingModel(parts: CityParts, target: Target): Promise<ServingMo
   const { registry, city } = parts;
   const { champion } = await registry.promotions.aliases(city.id, target.name);
   if (champion === null || champion === 0) return null;
-  const serving = await registry.versions.get(city.id, target.name, champion);
-  // As it was judged once: what it was calibrated on since is a part of what it would be judged on now.
-  const version = await registry.versions.get(city.id, target.name, judgedVersion(serving));
+  // As it was trained: what it was calibrated on since is a part of what it would be judged on now.
+  const version = await registry.versions.get(city.id, target.name, champion);
   if (version.artifactId === null || version.viewId === null) return null;
   return {
     version: champion,
@@ -184,42 +174,6 @@ async function servingModel(parts: CityParts, target: Target): Promise<ServingMo
     bytes: await registry.artifacts.get(version.artifactId, modelFile),
   };
 }
-
-/**
- * The champion with probabilities calibrated on the newest outcomes is a version of its own and takes its place: it
- * ranks as before, so there is nothing for gates to judge.
- */
-async function promoteRecalibrated(
-  { city, registry }: CityParts,
-  target: Target,
-  version: number,
-  order: {
-    readonly recalibrated: RecalibratedModel;
-    readonly datasetVersion: string;
-    readonly runId: string;
-    readonly actor: string;
-  },
-): Promise<void> {
-  const { recalibrated, datasetVersion, runId, actor } = order;
-  const { champion } = await registry.promotions.aliases(city.id, target.name);
-  // Somebody has promoted another one meanwhile.
-  if (champion !== version) return;
-  const old = await registry.versions.get(city.id, target.name, version);
-  const next = await registry.versions.register({
-    ...old,
-    ...{ datasetVersion, runId },
-    artifactId: await registry.artifacts.put({ [modelFile]: recalibrated.bytes }),
-    scores: { ...old.scores, alarms: recalibrated.alarms, calibrates: judgedVersion(old) },
-  });
-  await registry.promotions.promote({
-    ...{ city: city.id, target: target.name, version: next.version, alias: "champion", actor },
-    reason: `version ${version}, calibrated on the newest outcomes`,
-  });
-}
-
-/** The version whose scores these are, which was calibrated by itself alone. */
-const judgedVersion = ({ version, scores }: ModelVersion): number =>
-  typeof scores["calibrates"] === "number" ? scores["calibrates"] : version;
 
 /** Judges a candidate by the target's gates and the champion, and promotes it when all pass. */
 async function decide(

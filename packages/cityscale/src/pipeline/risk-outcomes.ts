@@ -1,3 +1,4 @@
+import type { Calibration } from "@cityscale/forecast";
 import { binaryTargets, startOfLocalDay } from "../domain/index.ts";
 import { type AlarmsOf, riskScores, riskSettleMs, risksScoredAt, scoreRisks } from "../monitoring/index.ts";
 import { outcomesOf, riskForecastDays, settledDays } from "./outcome-days.ts";
@@ -33,9 +34,11 @@ export async function riskOutcomes(
     const [start, end] = [startOfLocalDay(timeZone, day), startOfLocalDay(timeZone, day + 1)];
     return range ? end > range.from && start < range.to : !settled.has(day);
   });
-  const alarmsOf: AlarmsOf = async (target, version) => {
+  const alarmsOf: AlarmsOf = async (target, version, at) => {
+    const newer = await registry.calibrations.inForce(city.id, target.name, version, at);
+    if (newer) return (newer.calibration as Calibration).thresholds;
     const { scores } = await registry.versions.get(city.id, target.name, version);
-    return (scores["alarms"] as Awaited<ReturnType<AlarmsOf>> | undefined) ?? null;
+    return (scores["alarms"] as Calibration["thresholds"] | undefined) ?? null;
   };
   const rows = await scoreRisks(lake, city, { days, now, alarmsOf });
   for (const day of days) {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { BinaryForecaster } from "@cityscale/forecast";
+import { BinaryForecaster, type Calibration } from "@cityscale/forecast";
 import { CityScaleError, type Clock, type Log, messageOf } from "../core/index.ts";
 import {
   binaryTargets,
@@ -97,9 +97,10 @@ export class RiskServer {
     this.#clock = parts.clock;
     this.#log = log;
     this.#profiles = new KeptProfiles({ folder: parts.profiles, temporary: parts.temporary, log });
-    this.#champions = loadChampions({ registry, city: city.id, log }, (bytes) =>
-      BinaryForecaster.fromBytes(bytes),
-    );
+    this.#champions = loadChampions({ registry, city: city.id, log }, (bytes, stored) => {
+      const model = BinaryForecaster.fromBytes(bytes);
+      return stored ? model.with(stored.calibration as Calibration) : model;
+    });
     this.#asked = binaryTargets(city)
       .map((target) => ({ target, level: levelTargetOf(target) }))
       .sort((a, b) => a.level.horizonMs - b.level.horizonMs);

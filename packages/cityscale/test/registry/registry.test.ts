@@ -288,3 +288,42 @@ describe("promotions", () => {
     );
   });
 });
+
+describe("calibrations", () => {
+  test("each holds from its instant on, for its own version, until the next", () =>
+    withRegistry(async (registry, clock) => {
+      await register(registry, 2);
+      const { calibrations } = registry;
+      const at = (version: number, instant?: number) =>
+        calibrations.inForce(of.city, of.target, version, instant).then((one) => one?.calibration ?? null);
+      const add = (version: number, slope: number) =>
+        calibrations.add({ ...of, version, datasetVersion: "data-2", calibration: { slope } });
+      expect(await at(1)).toBeNull();
+      const first = await add(1, 0.9);
+      expect(first).toEqual({
+        ...of,
+        version: 1,
+        at: start,
+        datasetVersion: "data-2",
+        calibration: { slope: 0.9 },
+      });
+      clock.advance(1_000);
+      await add(1, 0.8);
+      await add(2, 0.5);
+      expect([await at(1), await at(2)]).toEqual([{ slope: 0.8 }, { slope: 0.5 }]);
+      expect([await at(1, start), await at(1, start + 999)]).toEqual([{ slope: 0.9 }, { slope: 0.9 }]);
+      expect([await at(1, start - 1), await at(2, start + 999)]).toEqual([null, null]);
+      // A job that is run again at the same instant finds what it has stored.
+      expect(await add(1, 0.7)).toMatchObject({ at: start + 1_000, calibration: { slope: 0.8 } });
+    }));
+
+  test("are of versions that are there, and never change", () =>
+    withRegistry(async (registry, _clock, db) => {
+      await register(registry, 1);
+      const one = { ...of, datasetVersion: "data-2", calibration: {} };
+      await expect(registry.calibrations.add({ ...one, version: 7 })).rejects.toThrow(/FOREIGN KEY/);
+      await registry.calibrations.add({ ...one, version: 1 });
+      await expect(db.updateTable("calibrations").set({ at: 0 }).execute()).rejects.toThrow(/append-only/);
+      await expect(db.deleteFrom("calibrations").execute()).rejects.toThrow(/append-only/);
+    }));
+});

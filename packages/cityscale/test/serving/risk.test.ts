@@ -1,9 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { BinaryForecaster } from "@cityscale/forecast";
+import { BinaryForecaster, type Calibration } from "@cityscale/forecast";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { App, type CityRuntime, enqueueAsset } from "../../src/app/index.ts";
+import { App, type CityRuntime, enqueueAsset, enqueueRecalibration } from "../../src/app/index.ts";
 import { createManualClock, type ManualClock, readConfig, silentLog } from "../../src/core/index.ts";
 import { localDay, startOfLocalDay } from "../../src/domain/index.ts";
 import { LevelHistory, publicHolidays, readLevels } from "../../src/features/index.ts";
@@ -14,6 +14,7 @@ import {
   judgeModel,
   judgePersistence,
   levelTargetOf,
+  newestCalibrations,
 } from "../../src/models/index.ts";
 import { type RiskScore, riskScores, scoreRisks } from "../../src/monitoring/index.ts";
 import type { TrainReport } from "../../src/pipeline/index.ts";
@@ -24,6 +25,7 @@ import { recordedShare } from "./recorded-share.ts";
 
 const folder = temporaryFolder();
 const minute = 60_000;
+const day = 86_400_000;
 const stations = 15;
 const ticks = 24;
 /** A Friday, 05:00 in San Francisco: before the morning that empties stations. */
@@ -88,7 +90,9 @@ afterAll(async () => {
 async function modelOf(target: string, number: number) {
   const version = await app.registry.versions.get("bay-wheels", target, number);
   const bytes = await app.registry.artifacts.get(version.artifactId!, "model.bin");
-  return { version, model: BinaryForecaster.fromBytes(bytes) };
+  const model = BinaryForecaster.fromBytes(bytes);
+  const newer = await app.registry.calibrations.inForce("bay-wheels", target, number);
+  return { version, model, served: newer ? model.with(newer.calibration as Calibration) : model };
 }
 
 const scoresOf = (target: string): Promise<RiskScore[]> =>
@@ -108,22 +112,37 @@ describe("stock-outs in the loop", () => {
     }
   });
 
-  test("what was promoted serves with probabilities calibrated on what came meanwhile, as a version of its own", async () => {
+  test("what was promoted serves with probabilities calibrated on what came since it learned", async () => {
     for (const target of Object.keys(runtime.city.targets)) {
       const { champion, previous } = await app.registry.promotions.aliases("bay-wheels", target);
-      expect([champion, previous]).toEqual([2, 1]);
-      const { reason } = (await app.registry.promotions.history({ city: "bay-wheels", target }))[0]!;
-      expect(reason).toBe("version 1, calibrated on the newest outcomes");
-      const [one, two] = await Promise.all([modelOf(target, 1), modelOf(target, 2)]);
-      expect(two.model.map.kind).toBe("isotonic");
-      expect(two.model.importance()).toEqual(one.model.importance());
-      expect(two.version.scores["alarms"]).toEqual(two.model.thresholds);
-      expect({ ...two.version.scores, alarms: null, calibrates: 1 }).toEqual({
-        ...one.version.scores,
-        ...{ alarms: null, calibrates: 1 },
-      });
-      expect(two.version.runId).toBe(one.version.runId);
+      expect([champion, previous]).toEqual([1, 0]);
+      const { version, model, served } = await modelOf(target, 1);
+      expect(served.map.kind).toBe("isotonic");
+      expect(served.map).not.toEqual(model.map);
+      expect(served.thresholds).not.toBeNull();
+      expect(served.thresholds).not.toEqual(version.scores["alarms"]);
+      expect(served.importance()).toEqual(model.importance());
     }
+  });
+
+  test("calibrations look at the days that the model has not learned from, and at no later ones", async () => {
+    const target = runtime.city.targets["bikes-out-30"]!;
+    const { version, model, served } = await modelOf(target.name, 1);
+    const learnedUntil = (version.scores["test"] as { from: number }).from;
+    await runtime.lake.read(async (connection) => {
+      const calibrationsOf = (knownAt: number, since: number) =>
+        newestCalibrations(connection, {
+          ...{ city: runtime.city, knownAt },
+          models: new Map([[target.name, { model, learnedUntil: since }]]),
+        });
+      expect(await calibrationsOf(start, learnedUntil)).toEqual({ [target.name]: served.calibration });
+      // The days that it has learned from would make another one.
+      expect(await calibrationsOf(start, learnedUntil - 4 * day)).not.toEqual({
+        [target.name]: served.calibration,
+      });
+      // Two days tell too little.
+      expect(await calibrationsOf(start, start - 2 * day)).toEqual({});
+    });
   });
 
   test("every ten minutes leave a heartbeat for each target at one origin; a late one says so", async () => {
@@ -145,10 +164,10 @@ describe("stock-outs in the loop", () => {
   });
 
   test("live probabilities and scores are those of a backtest on the same rows", async () => {
-    const day = localDay(runtime.city.timeZone, start);
-    const [from, until] = [day, day + 1].map((d) => startOfLocalDay(runtime.city.timeZone, d));
+    const today = localDay(runtime.city.timeZone, start);
+    const [from, until] = [today, today + 1].map((d) => startOfLocalDay(runtime.city.timeZone, d));
     for (const target of Object.values(runtime.city.targets)) {
-      const { model } = await modelOf(target.name, 2);
+      const { served: model } = await modelOf(target.name, 1);
       const batches = (await runtime.server.batches(target.name, 100)).filter(
         ({ originAt, issuedAt }) =>
           originAt >= from! && originAt < until! && issuedAt - originAt <= 10 * minute,
@@ -326,18 +345,43 @@ describe("stock-outs in the loop", () => {
     });
   });
 
-  test("a champion that stays is calibrated anew too, and judged as it was before it was", async () => {
+  test("calibrated again, it serves with the new calibration from the next batch on", async () => {
+    const target = "bikes-out-30";
+    const before = await app.registry.calibrations.inForce("bay-wheels", target, 1);
+    const { id } = await enqueueRecalibration(app, "bay-wheels");
+    const { error, result } = await app.jobs.finished(id);
+    expect(error).toBeNull();
+    expect(result).toEqual({ targets: Object.keys(runtime.city.targets) });
+    const after = await app.registry.calibrations.inForce("bay-wheels", target, 1);
+    expect(after!.at).toBe(clock.now());
+    expect(after!.calibration).not.toEqual(before!.calibration);
+    expect(await app.registry.calibrations.inForce("bay-wheels", target, 1, clock.now() - 1)).toEqual(before);
+    await tick();
+    const { served } = await modelOf(target, 1);
+    await runtime.lake.read(async (connection) => {
+      const history = new LevelHistory(
+        await readLevels(connection),
+        runtime.city.timeZone,
+        await publicHolidays(connection),
+      );
+      const level = levelTargetOf(runtime.city.targets[target]!);
+      const origins = Float64Array.of(issued.at(-1)![0]!.originAt);
+      const { probability } = await forecastStockOuts(history, level, served, origins);
+      const rows = await connection.rows<{ e: number; probability: number }>(
+        "SELECT e, probability FROM risk_forecasts WHERE target = ? AND origin_at = ? ORDER BY e",
+        [target, origins[0]!],
+      );
+      expect(rows.map((row) => row.probability)).toEqual([...probability].filter((p) => !Number.isNaN(p)));
+    });
+  });
+
+  test("a champion is judged with what it was trained with, not with what it was calibrated on since", async () => {
     const target = "bikes-out-30";
     const report = (await make("model", { target })) as TrainReport;
-    const kept = report.verdict.verdict === "promote" ? report.version : 1;
-    const { champion } = await app.registry.promotions.aliases("bay-wheels", target);
-    expect([report.version, champion, report.champion]).toEqual([3, 4, 4]);
-    const { version } = await modelOf(target, 4);
-    expect(version.scores["calibrates"]).toBe(kept);
     const [names, losses] = (["name", "onset"] as const).map((key) =>
       report.scores.models.map((model) => (model as unknown as Record<string, unknown>)[key]),
     );
-    expect(names).toEqual(["persistence", "trees", "champion (version 2)"]);
+    expect(names).toEqual(["persistence", "trees", "champion (version 1)"]);
     // The same trees with the map that they came with, on nearly the same window.
     const { scores } = (await modelOf(target, 1)).version;
     const before = (scores["models"] as BinaryReport[])[1]!.onset.brier!;

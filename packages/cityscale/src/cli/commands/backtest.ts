@@ -23,7 +23,7 @@ export function addBacktest(program: Command, add: Add, io: Io): void {
       .option("--train <duration>", "binary targets: learn from so long before the period (default: 60d)")
       .option(
         "--recalibrate <duration>",
-        "binary targets: calibrate anew on the newest outcomes after this time, or never (default: 7d)",
+        "binary targets: calibrate anew on the newest outcomes after this time, or never (default: 1d)",
       ),
     [
       "cityscale backtest melbourne-pedestrians --data ../shared/data --from 2016-01-01 --to 2016-06-30",

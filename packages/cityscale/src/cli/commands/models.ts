@@ -17,11 +17,10 @@ interface VersionAnswer {
   readonly aliases: readonly string[];
   readonly datasetVersion: string | null;
   readonly createdAt: string;
+  readonly calibratedAt: string | null;
   readonly scores: {
     readonly gain?: number | null;
     readonly wape?: number | null;
-    /** The version that it calibrates on newer outcomes. */
-    readonly calibrates?: number;
     readonly models?: readonly { readonly name: string; readonly wape: number | null }[];
   };
 }
@@ -158,20 +157,20 @@ function showModels(io: Io, flags: ModelsFlags): Promise<number> {
         : table(models, [
             { title: "version", align: "right", value: (model) => String(model.version) },
             { title: "target", value: (model) => model.target },
-            { title: "kind", value: kindOf },
+            { title: "kind", value: (model) => model.kind },
             { title: "alias", value: (model) => model.aliases.join(", ") },
             { title: "WAPE", align: "right", value: (model) => percent(wapeOf(model), 2) },
             { title: "gain", align: "right", value: (model) => percent(model.scores.gain) },
             { title: "dataset", value: (model) => model.datasetVersion?.slice(0, 12) ?? "-" },
             { title: "made at", value: (model) => model.createdAt },
+            ...(models.some(({ calibratedAt }) => calibratedAt !== null)
+              ? [{ title: "calibrated at", value: (model: VersionAnswer) => model.calibratedAt ?? "" }]
+              : []),
           ]),
     );
     return exitCodes.done;
   });
 }
-
-const kindOf = ({ kind, scores: { calibrates } }: VersionAnswer) =>
-  calibrates === undefined ? kind : `${kind} of ${calibrates}, calibrated anew`;
 
 /** Of the model itself: version 0 keeps its own row, a trained one the table it was judged in. */
 const wapeOf = ({ kind, scores }: VersionAnswer) =>

@@ -18,12 +18,14 @@ const versionSchema = z.object({
   runId: z.string().nullable(),
   artifactId: z.string().nullable(),
   createdAt: time,
+  calibratedAt: time.nullable().describe("Since when its probabilities are calibrated on newer outcomes"),
   scores: z.record(z.string(), z.unknown()).describe("Its score table, naive forecasts included"),
 });
 const fullVersionSchema = versionSchema.extend({
   columns: z.array(z.string()),
   types: z.array(z.string()),
   categories: z.record(z.string(), z.array(z.string())),
+  calibration: z.unknown().describe("What its probabilities are corrected by since then; its own where null"),
 });
 const promotionSchema = z.object({
   seq: z.int(),
@@ -61,6 +63,7 @@ export function modelRoutes(http: FastifyInstance, app: App): void {
     const names = (["champion", "challenger", "previous"] as const).filter(
       (alias) => aliases[alias] === model.version,
     );
+    const calibration = await registry.calibrations.inForce(model.city, model.target, model.version);
     const { city, target, version, kind, viewId, datasetVersion, runId, artifactId, scores } = model;
     return {
       city,
@@ -74,6 +77,7 @@ export function modelRoutes(http: FastifyInstance, app: App): void {
       runId,
       artifactId,
       createdAt: iso(model.createdAt),
+      calibratedAt: calibration && iso(calibration.at),
       scores: isoTimes(scores),
     };
   };
@@ -107,7 +111,13 @@ export function modelRoutes(http: FastifyInstance, app: App): void {
       const categories = Object.fromEntries(
         Object.entries(model.categories).map(([name, values]) => [name, [...values]]),
       );
-      return { ...(await describe(model)), columns: [...model.columns], types: [...model.types], categories };
+      const { city, target, version } = model;
+      const newest = await registry.calibrations.inForce(city, target, version);
+      return {
+        ...(await describe(model)),
+        ...{ columns: [...model.columns], types: [...model.types], categories },
+        calibration: newest?.calibration ?? null,
+      };
     },
   });
 

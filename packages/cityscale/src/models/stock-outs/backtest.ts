@@ -20,10 +20,10 @@ import { forecastStockOuts, type StockOutForecasts } from "./forecasts.ts";
 import { judgeModel, judgePersistence } from "./judge.ts";
 import { type KnownRows, knownRows } from "./known-rows.ts";
 import { persistenceRisk } from "./persistence.ts";
-import { calibratedForecasts, calibrationMs } from "./recalibrate.ts";
+import { calibratedForecasts } from "./recalibrate.ts";
 import type { BinaryReport } from "./scores.ts";
 import { levelTargetOf } from "./target.ts";
-import { fitStockOuts } from "./train.ts";
+import { calibrationMs, fitStockOuts } from "./train.ts";
 
 export interface StockOutBacktestOptions {
   readonly city: City;

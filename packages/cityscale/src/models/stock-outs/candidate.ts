@@ -15,11 +15,9 @@ import { forecastStockOuts } from "./forecasts.ts";
 import { gainOf, judgeModel, judgePersistence, persistenceName } from "./judge.ts";
 import { knownRows } from "./known-rows.ts";
 import { fitPersistence, persistenceRisk } from "./persistence.ts";
-import { calibrationMs, recalibrate } from "./recalibrate.ts";
-import { sampleRows } from "./sample.ts";
 import type { BinaryReport } from "./scores.ts";
 import { levelTargetOf } from "./target.ts";
-import { fitStockOuts, sampledOnsets } from "./train.ts";
+import { calibrationMs, fitStockOuts } from "./train.ts";
 import { stockOutView } from "./view.ts";
 
 /** A table of scores on the same rows, persistence among them. */
@@ -46,12 +44,6 @@ export interface StockOutCandidate extends Omit<Candidate, "kind" | "scores"> {
   readonly scores: StockOutTable;
 }
 
-/** Models calibrated anew: what was trained, and what served meanwhile; null where too little has come true for it. */
-export interface Recalibrated<Model> {
-  readonly candidate: Model | null;
-  readonly champion: Model | null;
-}
-
 const dayMs = 86_400_000;
 
 /** Rows are learned from over so long a time before the test window. */
@@ -66,17 +58,12 @@ const persistenceOrigins = 1000;
 
 /**
  * Trains on the two months before the test window and judges on it, on the lake's tables behind `connection`.
- * What was judged is what will be promoted; `recalibrated` has the same model, and the champion, calibrated on what came in
- * the test window, for whichever of them is champion then. Throws DATA_MISSING when there is too little history.
+ * What was judged is what will be promoted. Throws DATA_MISSING when there is too little history.
  */
 export async function trainStockOutCandidate(
   connection: Connection,
   options: CandidateOptions,
-): Promise<{
-  candidate: StockOutCandidate;
-  model: BinaryForecaster;
-  recalibrated: Recalibrated<BinaryForecaster>;
-}> {
+): Promise<{ candidate: StockOutCandidate; model: BinaryForecaster }> {
   const { city, target, knownAt, signal, champion } = options;
   const progress = options.onProgress ?? (() => undefined);
   const asked = levelTargetOf(target);
@@ -124,7 +111,9 @@ export async function trainStockOutCandidate(
   const scored = new Uint8Array(levels.stations.length).fill(1);
   const judgedRows = async (judged: BinaryForecaster, onChunk?: (share: number) => void) =>
     knownRows(await forecastStockOuts(history, asked, judged, test, onChunk), scored, asked.below);
-  const known = await judgedRows(model, (share) => progress("judging on the test window", 0.7 + 0.2 * share));
+  const known = await judgedRows(model, (share) =>
+    progress("judging on the test window", 0.7 + 0.25 * share),
+  );
   const naive = known.count.map((now) => persistenceRisk(rates, now, asked.below));
   const persistence = judgePersistence(known, naive, asked.below);
   const trained = judgeModel(known, known.probability, { name: "trees", thresholds: model.thresholds });
@@ -136,11 +125,6 @@ export async function trainStockOutCandidate(
       judgeModel(known, probability, { name: championName(champion.version), thresholds: rival.thresholds }),
     );
   }
-  progress("calibrating on the test window", 0.95);
-  const since = Math.max(testFrom, end - calibrationMs);
-  const came = sampleRows(history, asked, { from: since, until: end, seed: target.training.seed });
-  const recalibratedOf = (old: BinaryForecaster) => recalibrate(old, [sampledOnsets(old, came)], since);
-  const recalibrated = { candidate: recalibratedOf(model), champion: rival && recalibratedOf(rival) };
   progress("done", 1);
   const notes: string[] = [];
   if (known.uncounted > 0) notes.push(`${known.uncounted} rows are of stations out of service or not there`);
@@ -148,7 +132,6 @@ export async function trainStockOutCandidate(
     notes.push(`${known.unknown} rows cannot be scored: the station was not observed throughout`);
   return {
     model,
-    recalibrated,
     candidate: {
       kind: "trees",
       viewId: view.id,

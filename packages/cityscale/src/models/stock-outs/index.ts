@@ -1,10 +1,5 @@
 export { backtestStockOuts, type StockOutBacktest, type StockOutBacktestOptions } from "./backtest.ts";
-export {
-  type Recalibrated,
-  type StockOutCandidate,
-  type StockOutTable,
-  trainStockOutCandidate,
-} from "./candidate.ts";
+export { type StockOutCandidate, type StockOutTable, trainStockOutCandidate } from "./candidate.ts";
 export { forecastStockOuts, type StockOutForecasts } from "./forecasts.ts";
 export { gainOf, type JudgedRows, judgeModel, judgePersistence, persistenceName } from "./judge.ts";
 export {
@@ -15,6 +10,7 @@ export {
   type SuggestedMove,
   suggestMoves,
 } from "./moves.ts";
+export { newestCalibrations } from "./newest-calibrations.ts";
 export { outlooksOf } from "./outlooks.ts";
 export { forecastPersistence, persistenceRisk } from "./persistence.ts";
 export { calibratedForecasts } from "./recalibrate.ts";

@@ -5,13 +5,10 @@ import { alarmRate } from "./train.ts";
 
 const dayMs = 86_400_000;
 
-/**
- * Newest part of what is known that a model is calibrated on: at most 28 days. A week or two have one sort of weather;
- * what came two months ago says little of how often it comes now.
- */
-export const calibrationMs = 28 * dayMs;
+/** Newest outcomes that a map of every day is fitted on: what came a month ago says little of how often it comes now. */
+export const recalibrationMs = 14 * dayMs;
 
-/** A map is fitted anew on so much at least: a day or two, or a few dozen events, tell of chance. */
+/** It is fitted on so much at least: a day or two, or a few dozen events, tell of chance. */
 const fewestOnsets = 200;
 const leastMs = 7 * dayMs;
 
@@ -94,21 +91,26 @@ export function calibratedForecasts(
   const width = own.history.levels.stations.length;
   const probability = own.probability.slice();
   const models: BinaryForecaster[] = [];
-  for (let from = begin; from < end; from += every ?? end - begin) {
-    const since = from - calibrationMs;
+  const step = every ?? end - begin;
+  for (let from = begin; from < end; from += step) {
+    const since = from - recalibrationMs;
     const recalibrated =
       every === undefined
         ? null
         : recalibrate(model, [heldOut, onsetRows(own, { from: since, knownBy: from })], since);
     const inForce = recalibrated ?? models.at(-1) ?? model;
     models.push(inForce);
-    // Later ones are written over.
-    const first = own.origins.findIndex((at) => at >= from);
-    if (first < 0) break;
-    const later = own.probability.subarray(first * width);
-    probability.set(inForce.calibrate(Float64Array.from(later)), first * width);
+    const [first, next] = [from, from + step].map((at) => width * placeOf(own.origins, at));
+    const ours = Float64Array.from(own.probability.subarray(first, next));
+    probability.set(inForce.calibrate(ours), first!);
   }
   return { forecasts: { ...own, probability }, models };
+}
+
+/** How many of the instants, in time order, lie before one. */
+function placeOf(instants: Float64Array, at: number): number {
+  const place = instants.findIndex((instant) => instant >= at);
+  return place < 0 ? instants.length : place;
 }
 
 function joined(parts: readonly Float64Array[]): Float64Array {

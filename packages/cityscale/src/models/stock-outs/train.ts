@@ -18,6 +18,9 @@ export interface StockOutTraining {
 /** Share of the eligible rows that a dispatcher is alarmed about. */
 export const alarmRate = 0.01;
 
+/** Newest part of the training rows that the map and the thresholds of a fit are chosen on, at most. */
+export const calibrationMs = 28 * 86_400_000;
+
 /** More bins gain nothing measurable. */
 const maxBin = 127;
 
@@ -91,13 +94,7 @@ export async function fitStockOuts(
   return { model, rows: sample.set.rows, onsets, heldOut: onsetsOf(sample, heldOut!) };
 }
 
-/** The rows of a sample that are not short, with a model's own probabilities. */
-export function sampledOnsets(model: BinaryForecaster, sample: SampledRows): OnsetRows {
-  const { set, label, weight } = sample;
-  const index = Int32Array.from({ length: set.rows }, (_, i) => i);
-  return onsetsOf(sample, { index, y: label, p: model.uncalibrated().predict(matrixOf(set)), weight });
-}
-
+/** The rows of a sample that are not short. */
 function onsetsOf({ originAt, eligible }: SampledRows, { index, y, p, weight }: HeldOut): OnsetRows {
   const keep = (values: ArrayLike<number>) =>
     Float64Array.from(values).filter((_, k) => eligible[index[k]!] === 1);
