@@ -13,4 +13,5 @@ export * from "./log.ts";
 export * from "./metrics.ts";
 export * from "./migrations.ts";
 export * from "./owner.ts";
+export { inScratch } from "./scratch.ts";
 export * from "./tables.ts";

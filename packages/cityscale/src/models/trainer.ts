@@ -1,7 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import type { Calibration } from "@cityscale/forecast";
-import { CityScaleError, type ErrorCode, errorCodes, messageOf, runChild } from "../core/index.ts";
+import { CityScaleError, type ErrorCode, errorCodes, inScratch, messageOf, runChild } from "../core/index.ts";
 import type { CityDeclaration } from "../domain/index.ts";
 import type { Candidate, ServingModel } from "./candidate.ts";
 import type { StockOutCandidate } from "./stock-outs/index.ts";
@@ -66,30 +64,27 @@ async function inProcess<Made>(
   order: TrainOrder | RecalibrateOrder,
   { signal, onProgress }: WorkOptions,
 ): Promise<Made> {
-  mkdirSync(order.temporary, { recursive: true });
-  const scratch = mkdtempSync(join(order.temporary, "training-"));
   let last: Exclude<WorkMessage<Made>, { type: "progress" }> | undefined;
   let died: unknown;
-  try {
-    await runChild(
-      new URL("./train-process.ts", import.meta.url),
-      { ...order, temporary: scratch },
-      {
-        signal,
-        execArgv: ["--expose-gc"],
-        onMessage: (told) => {
-          const message = told as WorkMessage<Made>;
-          if (message.type === "progress") onProgress(message.message, message.share);
-          else last = message;
+  await inScratch(order.temporary, async (scratch) => {
+    try {
+      await runChild(
+        new URL("./train-process.ts", import.meta.url),
+        { ...order, temporary: scratch },
+        {
+          signal,
+          execArgv: ["--expose-gc"],
+          onMessage: (told) => {
+            const message = told as WorkMessage<Made>;
+            if (message.type === "progress") onProgress(message.message, message.share);
+            else last = message;
+          },
         },
-      },
-    );
-  } catch (error) {
-    died = error;
-  } finally {
-    // Whatever way the process ended, killed included, nothing of it stays.
-    rmSync(scratch, { recursive: true, force: true });
-  }
+      );
+    } catch (error) {
+      died = error;
+    }
+  });
   if (last?.type === "done") return last.made;
   if (signal.aborted) throw new CityScaleError("ABORTED", `${name} was cancelled`, { cause: signal.reason });
   if (last) {

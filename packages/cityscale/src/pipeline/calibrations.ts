@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { inScratch, messageOf } from "../core/index.ts";
 import { binaryTargets } from "../domain/index.ts";
 import { hasWeather } from "../features/index.ts";
 import { exportVersion } from "../lake/index.ts";
@@ -8,8 +8,8 @@ import type { CityParts, Progress } from "./parts.ts";
 
 /**
  * Calibrates the champions of all binary targets on the newest outcomes, in a process of its own: trees rank for months,
- * what comes of their probabilities drifts within weeks. Returns the targets that have a new calibration; a target with
- * too few outcomes keeps the one it has.
+ * what comes of their probabilities drifts within weeks. One dataset version a day would be too many to keep: it is gone
+ * afterwards. Returns the targets that have a new calibration; a target with too few outcomes keeps the one it has.
  */
 export async function recalibrate(parts: CityParts, progress: Progress): Promise<{ targets: string[] }> {
   const { city, registry } = parts;
@@ -20,35 +20,43 @@ export async function recalibrate(parts: CityParts, progress: Progress): Promise
     if (champion === null || champion === 0) continue;
     const { artifactId, viewId, scores } = await registry.versions.get(city.id, target.name, champion);
     if (artifactId === null || viewId !== stockOutView(levelTargetOf(target), hasWeather(city)).id) continue;
-    versions[target.name] = champion;
-    models[target.name] = {
-      bytes: await registry.artifacts.get(artifactId, modelFile),
+    try {
+      const bytes = await registry.artifacts.get(artifactId, modelFile);
       // Its test window was kept from it.
-      learnedUntil: (scores["test"] as { from: number }).from,
-    };
+      models[target.name] = { bytes, learnedUntil: (scores["test"] as { from: number }).from };
+      versions[target.name] = champion;
+    } catch (error) {
+      // The others are calibrated all the same; this one is not served with either.
+      parts.log.error(
+        { target: target.name, version: champion, error: messageOf(error) },
+        "cannot be calibrated",
+      );
+    }
   }
   if (Object.keys(models).length === 0) return { targets: [] };
-  mkdirSync(parts.datasets, { recursive: true });
-  progress.heartbeat(0, "cutting a dataset version");
-  const dataset = await exportVersion(parts.lake, parts.datasets, parts.clock.now());
-  const calibrations = await recalibrateInProcess(
-    {
-      dataset: dataset.folder,
-      declaration: city.declaration,
-      models,
-      threads: parts.threads,
-      memoryMb: parts.memoryMb,
-      temporary: parts.temporary,
-    },
-    {
-      signal: progress.signal,
-      onProgress: (message, share) => progress.heartbeat(0.05 + 0.9 * share, message),
-    },
-  );
+  const { calibrations, datasetVersion } = await inScratch(parts.temporary, async (scratch) => {
+    progress.heartbeat(0, "cutting a dataset version");
+    const dataset = await exportVersion(parts.lake, scratch, parts.clock.now());
+    const calibrations = await recalibrateInProcess(
+      {
+        dataset: dataset.folder,
+        declaration: city.declaration,
+        models,
+        threads: parts.threads,
+        memoryMb: parts.memoryMb,
+        temporary: parts.temporary,
+      },
+      {
+        signal: progress.signal,
+        onProgress: (message, share) => progress.heartbeat(0.05 + 0.9 * share, message),
+      },
+    );
+    return { calibrations, datasetVersion: dataset.id };
+  });
   const targets = Object.keys(calibrations);
   for (const target of targets) {
     await registry.calibrations.add({
-      ...{ city: city.id, target, version: versions[target]!, datasetVersion: dataset.id },
+      ...{ city: city.id, target, version: versions[target]!, datasetVersion },
       calibration: calibrations[target],
     });
   }

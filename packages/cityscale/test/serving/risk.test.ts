@@ -387,4 +387,16 @@ describe("stock-outs in the loop", () => {
     const before = (scores["models"] as BinaryReport[])[1]!.onset.brier!;
     expect((losses![2] as BinaryReport["onset"]).brier! / before).toBeCloseTo(1, 1);
   });
+
+  test("a model whose file is damaged keeps its calibration, and the others have a new one", async () => {
+    const { champion } = await app.registry.promotions.aliases("bay-wheels", "docks-out-60");
+    const { version } = await modelOf("docks-out-60", champion!);
+    writeFileSync(join(folder.path, "home/artifacts", version.artifactId!, "model.bin"), "no model");
+    clock.advance(minute);
+    const { id } = await enqueueRecalibration(app, "bay-wheels");
+    expect(await app.jobs.finished(id)).toMatchObject({
+      error: null,
+      result: { targets: ["bikes-out-30"] },
+    });
+  });
 });

@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type Log, messageOf } from "../../core/index.ts";
+import { inScratch, type Log, messageOf } from "../../core/index.ts";
 import type { Connection } from "../../lake/index.ts";
 import { type FallProfiles, profileDays } from "./fall-profile.ts";
 import type { Station } from "./levels.ts";
 import { readProfiles } from "./profile-file.ts";
 import {
-  inScratch,
   makeProfiles,
   type ProfileFile,
   type ProfileOptions,

@@ -1,6 +1,5 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { runChild } from "../../core/index.ts";
+import { inScratch, runChild } from "../../core/index.ts";
 import { localDay } from "../../domain/index.ts";
 import { type Connection, literal } from "../../lake/index.ts";
 import { type FallProfiles, type ProfileWindows, profileDays } from "./fall-profile.ts";
@@ -85,17 +84,6 @@ export async function makeProfiles(
     const order: ProfileOrder = { ...options, snapshots, holidays, path, key };
     await runChild(new URL("./profile-process.ts", import.meta.url), order, { urgent, signal });
   });
-}
-
-/** Work with a folder of its own that is gone afterwards. */
-export async function inScratch<T>(temporary: string, work: (folder: string) => Promise<T>): Promise<T> {
-  await mkdir(temporary, { recursive: true });
-  const scratch = await mkdtemp(join(temporary, "profiles-"));
-  try {
-    return await work(scratch);
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
 }
 
 /** Of each target the profiles of these stations, which share the arrays. */
