@@ -329,10 +329,10 @@ const dailyCalendar = block("calendar", ({ slotsPerDay }) =>
 const dailyWeather = block("weather", ({ slotsPerDay }) => {
   if (slotsPerDay !== 1) return {};
   const changes = {
-    temperature_week: "wx.wx_temperature - wb.week",
-    temperature_base: "wx.wx_temperature - wb.base",
-    temperature_today: "wx.wx_temperature - wb.today",
-    heating_base: `${heatingOf("wx.wx_temperature")} - wb.heating_base`,
+    temperature_week: "wb.ahead - wb.week",
+    temperature_base: "wb.ahead - wb.base",
+    temperature_today: "wb.ahead - wb.today",
+    heating_base: `${heatingOf("wb.ahead")} - wb.heating_base`,
   };
   return {
     temperature_low: "wx.low",

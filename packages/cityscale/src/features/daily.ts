@@ -19,6 +19,11 @@ const yearHalf = 10;
 /** Two weeks before the origin, a year ago: the middle of the three weeks that the season is compared with. */
 const yearBefore = 364 + 14;
 const meanDays = [7, 28, 56] as const;
+/**
+ * Days after a forecast's last whole one that it is still taken to be so much warmer or colder on: that tells more than
+ * nothing, and a forecast of the day before ends a day sooner.
+ */
+const daysBeyond = 3;
 
 /** Days behind an origin that these features read. */
 export const dailyHistoryDays = factorDays + 6;
@@ -82,7 +87,8 @@ export function dailyLevelsSql({ offset: c }: FeatureView): string {
 /**
  * `wx_behind` (o, t): temperature, degrees Celsius, of the day before the first one forecast, of the week that ends
  * with it, and of the four same weekdays that a row's target departs from, with their heating degrees; all as
- * observed by the origin. After `row_keys`.
+ * observed by the origin. `ahead` is that of the target's day, or past the forecast's end of its last one. After
+ * `row_keys`.
  */
 export async function buildDailyWeather(connection: Connection, view: FeatureView): Promise<void> {
   await connection.run(`
@@ -96,11 +102,16 @@ export async function buildDailyWeather(connection: Connection, view: FeatureVie
     ), recent AS (
       SELECT g.o, avg(s.temperature) FILTER (s.t = g.first_t - 1) AS today, avg(s.temperature) AS week
       FROM origins g JOIN seen s ON s.o = g.o AND s.t BETWEEN g.first_t - 7 AND g.first_t - 1 GROUP BY g.o
+    ), ends AS (
+      SELECT issue, max(t) AS t, arg_max(temperature, t) AS temperature FROM wx_steps WHERE issue <> -1 GROUP BY issue
     ), base AS (
       SELECT r.o, r.t, avg(s.temperature) AS base, avg(${heatingOf("s.temperature")}) AS heating_base
       FROM (SELECT DISTINCT o, t, weeks, unnest(range(4)) AS back FROM row_keys) r
         JOIN seen s ON s.o = r.o AND s.t = r.t - 7 * (r.weeks + r.back) GROUP BY r.o, r.t
     )
-    SELECT r.o, r.t, n.today, n.week, b.base, b.heating_base
-    FROM (SELECT DISTINCT o, t FROM row_keys) r LEFT JOIN recent n USING (o) LEFT JOIN base b USING (o, t)`);
+    SELECT r.o, r.t, n.today, n.week, b.base, b.heating_base,
+      CASE WHEN r.t > x.t THEN x.temperature ELSE a.temperature END AS ahead
+    FROM (SELECT DISTINCT o, t, issue FROM row_keys) r LEFT JOIN recent n USING (o) LEFT JOIN base b USING (o, t)
+      LEFT JOIN wx_steps a ON a.issue = r.issue AND a.t = r.t
+      LEFT JOIN ends x ON x.issue = r.issue AND r.t <= x.t + ${daysBeyond}`);
 }

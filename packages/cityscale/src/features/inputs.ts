@@ -55,15 +55,9 @@ export async function buildDays(connection: Connection, request: FeatureRequest)
 /** Share of the hours of a whole day that a forecast's last day has, or it is not counted. */
 const leastOfDay = 0.7;
 /**
- * Whole days after a forecast's end that have the weather of its last day: how warm it was to be tells more of the
- * next days than nothing, and a forecast of the day before ends a day sooner.
- */
-const daysBeyond = 3;
-
-/**
  * `issues`: forecasts by what was there of them at a time: an issue that came in two parts is two of them.
  * `origin_issue`: the newest that was known at each origin. `wx`: weather at each step by issue (-1 = observed),
- * of days also some past its end, with day means and departures from the eight weeks before.
+ * with day means and departures from the eight weeks before.
  */
 export async function buildWeather(
   connection: Connection,
@@ -114,15 +108,6 @@ export async function buildWeather(
     CREATE OR REPLACE TEMP TABLE wx_steps AS
     ${ofSteps("w.issue", forecasts)}
     ${mode === "issued" ? "" : `UNION ALL ${ofSteps("-1", "wx_observed")}`}`);
-  if (spd === 1) {
-    await connection.run(`
-      INSERT INTO wx_steps BY NAME
-      SELECT w.* EXCLUDE (beyond) REPLACE (s.t AS t, s.key AS key)
-      FROM (
-        SELECT *, t + unnest(range(1, ${daysBeyond + 1})) AS beyond FROM wx_steps WHERE issue <> -1
-        QUALIFY t = max(t) OVER (PARTITION BY issue)
-      ) w JOIN steps s ON s.t = w.beyond`);
-  }
   if (request.whatIf?.weather) {
     const sets = Object.entries(request.whatIf.weather).map(
       ([name, value]) => `"${name}" = ${Number(value)}`,

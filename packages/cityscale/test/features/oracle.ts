@@ -124,12 +124,10 @@ export function createOracle(world: World, origin: number, lagMs: number) {
     new Map([...bySteps(hours)].map(([step, entries]) => [step, entries.map(([, values]) => values)]));
   const forecast = records(world.forecast);
   if (spd === 1) {
-    // Some hours of a last day are no day, and what it was to be like holds for three days more.
+    // Some hours of a last day are no day.
     const most = Math.max(...[...forecast.values()].map((hours) => hours.length));
     const end = Math.max(...forecast.keys());
     if (forecast.get(end)!.length < 0.7 * most) forecast.delete(end);
-    const last = Math.max(...forecast.keys());
-    for (let beyond = 1; beyond <= 3; beyond++) forecast.set(last + beyond, forecast.get(last)!);
   }
   const seen = records(new Map([...world.observed].filter(([at]) => at <= world.issuedAt)));
   const past = [...seen.keys()];
@@ -331,16 +329,20 @@ export function createOracle(world: World, origin: number, lagMs: number) {
     const behind = records(new Map([...world.observed].filter(([at]) => at <= origin)));
     const hours = (step: number) => (behind.get(step) ?? []).map((hour) => hour["temperature"]!);
     const dayMean = (step: number) => mean(known(hours(step)));
-    const ahead = known((forecast.get(t) ?? []).map((hour) => hour["temperature"]!));
+    const ofDay = (step: number) => known((forecast.get(step) ?? []).map((hour) => hour["temperature"]!));
+    const ahead = ofDay(t);
+    // Changes are those of its last day for three days more.
+    const last = Math.max(...forecast.keys());
+    const warmth = mean(t > last && t <= last + 3 ? ofDay(last) : ahead);
     const heating = (temperature: number) =>
       Number.isNaN(temperature) ? Number.NaN : Math.max(0, 16.7 - temperature);
     const baseDays = Array.from({ length: 4 }, (_, i) => dayMean(t - 7 * (weeks + i)));
     const week = Array.from({ length: 7 }, (_, i) => dayMean(first - 7 + i));
     const changes = {
-      temperature_week: mean(ahead) - mean(known(week)),
-      temperature_base: mean(ahead) - mean(known(baseDays)),
-      temperature_today: mean(ahead) - dayMean(first - 1),
-      heating_base: heating(mean(ahead)) - mean(known(baseDays).map(heating)),
+      temperature_week: warmth - mean(known(week)),
+      temperature_base: warmth - mean(known(baseDays)),
+      temperature_today: warmth - dayMean(first - 1),
+      heating_base: heating(warmth) - mean(known(baseDays).map(heating)),
     };
     const date = new Date(grid.keyOf(t) * 86_400_000);
     const dayOfYear = 1 + (date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000;
