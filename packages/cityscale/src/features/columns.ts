@@ -328,12 +328,15 @@ const dailyCalendar = block("calendar", ({ slotsPerDay }) =>
 /** Steps of a day: temperatures against those of the days departed from, by season. */
 const dailyWeather = block("weather", ({ slotsPerDay }) => {
   if (slotsPerDay !== 1) return {};
-  const changes = {
-    temperature_week: "wb.ahead - wb.week",
-    temperature_base: "wb.ahead - wb.base",
-    temperature_today: "wb.ahead - wb.today",
-    heating_base: `${heatingOf("wb.ahead")} - wb.heating_base`,
-  };
+  const changesOf = (temperature: string) => ({
+    temperature_week: `${temperature} - wb.week`,
+    temperature_base: `${temperature} - wb.base`,
+    temperature_today: `${temperature} - wb.today`,
+    heating_base: `${heatingOf(temperature)} - wb.heating_base`,
+  });
+  const changes = changesOf("wx.wx_temperature");
+  // Against the days that a forecast departs from also past the end of the weather's.
+  const { temperature_base, heating_base } = changesOf("wb.ahead");
   return {
     temperature_low: "wx.low",
     temperature_high: "wx.high",
@@ -345,6 +348,8 @@ const dailyWeather = block("weather", ({ slotsPerDay }) => {
         [`${name}_cos`, `(${sql}) * cos(2 * pi() * d.day_of_year / 365.25)`],
       ]),
     ),
+    temperature_base,
+    heating_base,
   };
 });
 

@@ -20,8 +20,8 @@ const yearHalf = 10;
 const yearBefore = 364 + 14;
 const meanDays = [7, 28, 56] as const;
 /**
- * Days after a forecast's last whole one that it is still taken to be so much warmer or colder on: that tells more than
- * nothing, and a forecast of the day before ends a day sooner.
+ * Days after a forecast's last whole one that it is taken to be as warm on: that tells more than nothing, and a forecast
+ * of the day before ends a day sooner.
  */
 const daysBeyond = 3;
 

@@ -331,19 +331,21 @@ export function createOracle(world: World, origin: number, lagMs: number) {
     const dayMean = (step: number) => mean(known(hours(step)));
     const ofDay = (step: number) => known((forecast.get(step) ?? []).map((hour) => hour["temperature"]!));
     const ahead = ofDay(t);
-    // Changes are those of its last day for three days more.
+    // For three days more it is as warm as on the last, against the days departed from.
     const last = Math.max(...forecast.keys());
     const warmth = mean(t > last && t <= last + 3 ? ofDay(last) : ahead);
     const heating = (temperature: number) =>
       Number.isNaN(temperature) ? Number.NaN : Math.max(0, 16.7 - temperature);
     const baseDays = Array.from({ length: 4 }, (_, i) => dayMean(t - 7 * (weeks + i)));
     const week = Array.from({ length: 7 }, (_, i) => dayMean(first - 7 + i));
-    const changes = {
-      temperature_week: warmth - mean(known(week)),
-      temperature_base: warmth - mean(known(baseDays)),
-      temperature_today: warmth - dayMean(first - 1),
-      heating_base: heating(warmth) - mean(known(baseDays).map(heating)),
-    };
+    const changesOf = (temperature: number) => ({
+      temperature_week: temperature - mean(known(week)),
+      temperature_base: temperature - mean(known(baseDays)),
+      temperature_today: temperature - dayMean(first - 1),
+      heating_base: heating(temperature) - mean(known(baseDays).map(heating)),
+    });
+    const changes = changesOf(mean(ahead));
+    const { temperature_base, heating_base } = changesOf(warmth);
     const date = new Date(grid.keyOf(t) * 86_400_000);
     const dayOfYear = 1 + (date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / 86_400_000;
     const angle = (2 * Math.PI * dayOfYear) / 365.25;
@@ -358,6 +360,8 @@ export function createOracle(world: World, origin: number, lagMs: number) {
           [`${name}_cos`, change * Math.cos(angle)],
         ]),
       ),
+      temperature_base,
+      heating_base,
     };
   }
 
