@@ -66,7 +66,7 @@ async function inProcess<Made>(
 ): Promise<Made> {
   let last: Exclude<WorkMessage<Made>, { type: "progress" }> | undefined;
   let died: unknown;
-  await inScratch(order.temporary, async (scratch) => {
+  await inScratch(order.temporary, name, async (scratch) => {
     try {
       await runChild(
         new URL("./train-process.ts", import.meta.url),

@@ -34,25 +34,29 @@ export async function recalibrate(parts: CityParts, progress: Progress): Promise
     }
   }
   if (Object.keys(models).length === 0) return { targets: [] };
-  const { calibrations, datasetVersion } = await inScratch(parts.temporary, async (scratch) => {
-    progress.heartbeat(0, "cutting a dataset version");
-    const dataset = await exportVersion(parts.lake, scratch, parts.clock.now());
-    const calibrations = await recalibrateInProcess(
-      {
-        dataset: dataset.folder,
-        declaration: city.declaration,
-        models,
-        threads: parts.threads,
-        memoryMb: parts.memoryMb,
-        temporary: parts.temporary,
-      },
-      {
-        signal: progress.signal,
-        onProgress: (message, share) => progress.heartbeat(0.05 + 0.9 * share, message),
-      },
-    );
-    return { calibrations, datasetVersion: dataset.id };
-  });
+  const { calibrations, datasetVersion } = await inScratch(
+    parts.temporary,
+    "calibration",
+    async (scratch) => {
+      progress.heartbeat(0, "cutting a dataset version");
+      const dataset = await exportVersion(parts.lake, scratch, parts.clock.now());
+      const calibrations = await recalibrateInProcess(
+        {
+          dataset: dataset.folder,
+          declaration: city.declaration,
+          models,
+          threads: parts.threads,
+          memoryMb: parts.memoryMb,
+          temporary: parts.temporary,
+        },
+        {
+          signal: progress.signal,
+          onProgress: (message, share) => progress.heartbeat(0.05 + 0.9 * share, message),
+        },
+      );
+      return { calibrations, datasetVersion: dataset.id };
+    },
+  );
   const targets = Object.keys(calibrations);
   for (const target of targets) {
     await registry.calibrations.add({

@@ -257,7 +257,7 @@ async function checkPromotions(
 export function checkLeftovers(home: string, violations: string[]): void {
   for (const path of readdirSync(home, { recursive: true, encoding: "utf8" })) {
     const name = path.split("/").at(-1)!;
-    if (/^tmp-|\.tmp$|^\.writing|^training-|^version-|^profiles-|^duckdb_temp/.test(name))
+    if (/^tmp-|\.tmp$|^\.writing|^training-|^calibration-|^version-|^profiles-|^duckdb_temp/.test(name))
       violations.push(`left over: ${path}`);
   }
 }

@@ -126,7 +126,10 @@ export class KeptProfiles {
     };
     const kept = await this.#read(path, key);
     if (!current)
-      return kept ?? (await inScratch(this.#temporary, (scratch) => made(join(scratch, "profiles.bin"))));
+      return (
+        kept ??
+        (await inScratch(this.#temporary, "profiles", (scratch) => made(join(scratch, "profiles.bin"))))
+      );
     const of = kept ?? (await made(path));
     this.#seen.set(asOf, { asked, key });
     return of;

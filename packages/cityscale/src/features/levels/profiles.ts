@@ -74,7 +74,7 @@ export async function makeProfiles(
   options: ProfileOptions,
   { path, key, temporary, urgent, signal }: ProfileFile,
 ): Promise<void> {
-  await inScratch(temporary, async (scratch) => {
+  await inScratch(temporary, "profiles", async (scratch) => {
     const snapshots = join(scratch, "snapshots.parquet");
     await connection.run(
       `COPY (SELECT * EXCLUDE (docks_disabled, ingested_at, source) FROM snapshots WHERE ${profileRange(options.asOf)})
