@@ -7,6 +7,7 @@ import { App, enqueueAsset, enqueueRecalibration } from "../packages/cityscale/s
 import { createLog, createManualClock, readConfig } from "../packages/cityscale/src/core/index.ts";
 import { formatLocal } from "../packages/cityscale/src/domain/index.ts";
 import { LevelHistory, publicHolidays, readLevels } from "../packages/cityscale/src/features/index.ts";
+import type { Job } from "../packages/cityscale/src/jobs/index.ts";
 import { forecastStockOuts, levelTargetOf } from "../packages/cityscale/src/models/index.ts";
 import { RiskOutcomes } from "../packages/cityscale/src/monitoring/index.ts";
 import type { Batch } from "../packages/cityscale/src/serving/index.ts";
@@ -15,10 +16,9 @@ import { data, threads } from "./forecast/city.ts";
 /**
  * Bay Wheels' recordings through the live loop on a virtual clock: every ten minutes the feeds are polled over real
  * sockets and all binary targets are forecast; outcomes are scored as they come in, and once a day the champions are
- * calibrated on them. Then the forecasts of each target
- * are made again as a backtest makes them, from the lake's whole history, and compared. At the end the program is opened
- * anew, for its first batch. Every batch has a limit, also the one with which new profiles come into force. Ends with
- * 1 where a limit is missed.
+ * calibrated on them. Then the forecasts of each target are made again as a backtest makes them, from the lake's whole
+ * history, and compared. At the end the program is opened anew, for its first batch. Every batch has a limit, also the
+ * one with which new profiles come into force. Ends with 1 where a limit is missed.
  *
  *   npm run -s bench:live-week -- --from 2023-04-05T12:00:00Z --days 7
  */
@@ -61,12 +61,14 @@ const limited = (name: string, value: number, limit: number, unit: string) => {
 const broken = Promise.withResolvers<never>();
 broken.promise.catch(() => undefined);
 
-async function make(asset: string, more: object = {}): Promise<unknown> {
-  const job = await enqueueAsset(app, asset, { city: "bay-wheels", actor: "bench", ...more });
-  const done = await Promise.race([app.jobs.finished(job.id), broken.promise]);
-  if (done.state !== "succeeded") throw new Error(`${asset}: ${done.error?.message}`);
+async function resultOf({ id, kind }: Job): Promise<unknown> {
+  const done = await Promise.race([app.jobs.finished(id), broken.promise]);
+  if (done.state !== "succeeded") throw new Error(`${kind}: ${done.error?.message}`);
   return done.result;
 }
+
+const make = async (asset: string, more: object = {}) =>
+  resultOf(await enqueueAsset(app, asset, { city: "bay-wheels", actor: "bench", ...more }));
 
 /** The origins of a champion's batches by the calibration that was in force when they were made. */
 async function calibratedOrigins(
@@ -123,9 +125,7 @@ try {
     const scheduledAt = clock.now();
     await make("observations");
     if (!values.naive && formatLocal(city.timeZone, scheduledAt).includes(recalibratesAt)) {
-      const { id } = await enqueueRecalibration(app, city.id);
-      const { error } = await app.jobs.finished(id);
-      if (error) throw new Error(error.message);
+      await resultOf(await enqueueRecalibration(app, city.id));
       recalibrations++;
     }
     const asked = performance.now();

@@ -179,7 +179,7 @@ export class BinaryForecaster {
 
   /** The same model without a map, whose forecasts `recalibrated` learns from. */
   uncalibrated(): BinaryForecaster {
-    return new BinaryForecaster({ ...this.#parts, map: { kind: "identity" } });
+    return this.with({ map: { kind: "identity" }, thresholds: this.thresholds });
   }
 
   /**
@@ -191,7 +191,7 @@ export class BinaryForecaster {
   recalibrated(rows: Labelled, alarmRate = usualAlarmRate): BinaryForecaster {
     const map = fitIsotonic(rows);
     const chosen = alarmThresholds({ ...rows, p: applyMap(map, rows.p.slice()) }, alarmRate);
-    return new BinaryForecaster({ ...this.#parts, map, thresholds: chosen ?? this.thresholds });
+    return this.with({ map, thresholds: chosen ?? this.thresholds });
   }
 
   /** Share of the model's total gain by feature, in the order of `featureNames`; sums to 1 (or is all 0). */

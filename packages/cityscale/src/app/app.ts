@@ -255,10 +255,10 @@ export class App {
   }
 
   /**
-   * One whole loop for every city and target: ingest, train (when there is no champion yet, or `train` is
-   * true), calibrate what is binary, forecast, outcomes. A stage that fails is told in `failures`; what does not need it goes on, so that
-   * a city whose counts cannot be read is still forecast from those it has. `patient` waits until a stage has
-   * succeeded or failed for good; without it a stage that will be tried again is left to the job engine where a
+   * One whole loop for every city and target: ingest, train (when there is no champion yet, or `train` is true),
+   * calibrate what is binary, forecast, outcomes. A stage that fails is told in `failures`; what does not need it goes
+   * on, so that a city whose counts cannot be read is still forecast from those it has. `patient` waits until a stage
+   * has succeeded or failed for good; without it a stage that will be tried again is left to the job engine where a
    * champion can serve meanwhile.
    */
   async runFirstLoop(options: {
@@ -268,56 +268,47 @@ export class App {
   }): Promise<LoopReport> {
     const jobs: Job[] = [];
     const failures: Job[] = [];
-    const run = async (
-      asset: string,
-      city: string,
-      target: string | undefined,
-      patient: boolean,
-    ): Promise<boolean> => {
-      const job = await this.#run(asset, city, target, patient, options.signal);
+    const run = async (enqueue: () => Promise<Job>, patient: boolean): Promise<boolean> => {
+      const job = await this.#run(enqueue, patient, options.signal);
       jobs.push(job);
       if (job.state !== "succeeded") failures.push(job);
       return job.state === "succeeded";
     };
     for (const { city } of this.cities.values()) {
+      const make = (asset: string, of: { target?: string }, patient: boolean) =>
+        run(() => enqueueAsset(this, asset, { city: city.id, ...of, actor: "system" }), patient);
       const targets = Object.values(city.targets);
       const champions = await Promise.all(
         targets.map((target) => this.registry.promotions.aliases(city.id, target.name)),
       );
       const served = champions.every(({ champion }) => champion !== null);
-      const ingested = await run("observations", city.id, undefined, options.patient || !served);
+      const ingested = await make("observations", {}, options.patient || !served);
       const ready = new Set<Target>();
       let trains = false;
       for (const [i, target] of targets.entries()) {
         const { champion } = champions[i]!;
         if (!ingested && champion === null) continue;
         if (ingested && (options.train || champion === null || champion === 0)) {
-          const trained = await run("model", city.id, target.name, true);
+          const trained = await make("model", { target: target.name }, true);
           trains ||= trained && target.kind === "binary";
           const now = await this.registry.promotions.aliases(city.id, target.name);
           if (!trained && now.champion === null) continue;
         }
         ready.add(target);
       }
-      if (trains) await run("recalibration", city.id, undefined, options.patient);
+      if (trains) await run(() => enqueueRecalibration(this, city.id), options.patient);
       for (const target of batchTargets(city)) {
         const together = targets.filter((other) => batchTargetOf(city, other) === target);
         if (!together.every((other) => ready.has(other))) continue;
-        if (await run("forecasts", city.id, target.name, options.patient))
-          await run("outcomes", city.id, target.name, options.patient);
+        if (await make("forecasts", { target: target.name }, options.patient))
+          await make("outcomes", { target: target.name }, options.patient);
       }
     }
     return { jobs, failures };
   }
 
   /** The job once it has finished; without patience also one that waits to be tried again. */
-  async #run(
-    asset: string,
-    city: string,
-    target: string | undefined,
-    patient: boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<Job> {
+  async #run(enqueue: () => Promise<Job>, patient: boolean, signal: AbortSignal | undefined): Promise<Job> {
     const retrying = Promise.withResolvers<Job>();
     let id: string | null = null;
     const waiting = new Map<string, Job>();
@@ -326,9 +317,6 @@ export class App {
       if (!patient && job.id === id) retrying.resolve(job);
     });
     try {
-      const wanted = { city, ...(target === undefined ? {} : { target }), actor: "system" };
-      const enqueue = () =>
-        asset === "recalibration" ? enqueueRecalibration(this, city) : enqueueAsset(this, asset, wanted);
       let job = await enqueue();
       // One that an earlier process left waiting for its next attempt would be done minutes from now.
       if (job.state === "queued" && job.runAt > this.clock.now()) {

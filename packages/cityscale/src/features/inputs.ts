@@ -54,6 +54,7 @@ export async function buildDays(connection: Connection, request: FeatureRequest)
 
 /** Share of the hours of a whole day that a forecast's last day has, or it is not counted. */
 const leastOfDay = 0.7;
+
 /**
  * `issues`: forecasts by what was there of them at a time: an issue that came in two parts is two of them.
  * `origin_issue`: the newest that was known at each origin. `wx`: weather at each step by issue (-1 = observed),

@@ -38,7 +38,6 @@ async function train(order: TrainOrder, version: Opened): Promise<Trained> {
     target.kind === "binary"
       ? await trainStockOutCandidate(version.connection, options)
       : await trainCandidate(version.connection, options);
-  version.close();
   return {
     candidate,
     model: model.toBytes(),
@@ -67,6 +66,7 @@ serveOrder<TrainOrder | RecalibrateOrder>(async (order) => {
       temporary: order.temporary,
     });
     const made = "models" in order ? await recalibrate(order, version) : await train(order, version);
+    version.close();
     await send({ type: "done", made });
   } catch (error) {
     const code = error instanceof CityScaleError ? error.code : "TRAINING_FAILED";

@@ -1,7 +1,7 @@
 import { CityScaleError, type Log, messageOf } from "../core/index.ts";
 import { type NaiveName, naiveNames } from "../domain/index.ts";
 import { type DirectForecaster, loadForecaster } from "../models/index.ts";
-import type { ModelVersion, Registry, StoredCalibration } from "../registry/index.ts";
+import type { ModelVersion, Registry } from "../registry/index.ts";
 
 /** File of the fitted model inside a version's artifact. */
 export const modelFile = "model.bin";
@@ -22,12 +22,12 @@ const naiveOf = (kind: string): NaiveName => naiveNames.find((name) => name === 
 
 /** Loads champions of quantities, and keeps each loaded model until another one takes its place. */
 export const createChampions = (parts: { registry: Registry; city: string; log: Log }) =>
-  loadChampions(parts, (bytes) => loadForecaster(bytes));
+  loadChampions(parts, loadForecaster);
 
-/** Champions of any kind of model; `load` is told the calibration in force, where there is one newer than the model. */
+/** Champions of any kind of model. */
 export function loadChampions<Model>(
   parts: { registry: Registry; city: string; log: Log },
-  load: (bytes: Uint8Array, calibration: StoredCalibration | null) => Model,
+  load: (bytes: Uint8Array) => Model,
 ) {
   const { registry, city, log } = parts;
   const cache = new Map<string, Champion<Model>>();
@@ -36,8 +36,7 @@ export function loadChampions<Model>(
     async get(target: string, viewId: string): Promise<Champion<Model>> {
       const { champion } = await registry.promotions.aliases(city, target);
       if (champion === null) throw new CityScaleError("NOT_READY", `${city}/${target} has no champion yet`);
-      const calibration = await registry.calibrations.inForce(city, target, champion);
-      const key = `${target}/${champion}/${viewId}/${calibration?.at}`;
+      const key = `${target}/${champion}/${viewId}`;
       const cached = cache.get(key);
       if (cached) return cached;
       const zero = await registry.versions.get(city, target, 0);
@@ -53,7 +52,7 @@ export function loadChampions<Model>(
           }
           loaded = {
             ...loaded,
-            model: load(await registry.artifacts.get(version.artifactId, modelFile), calibration),
+            model: load(await registry.artifacts.get(version.artifactId, modelFile)),
           };
         } catch (error) {
           log.error(

@@ -73,6 +73,7 @@ export class RiskServer {
   readonly #lake: Lake;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #registry: Registry;
   readonly #champions: ReturnType<typeof loadChampions<BinaryForecaster>>;
   readonly #asked: readonly Asked[];
   readonly #window = new LevelWindow(featureMemoryMs);
@@ -97,10 +98,10 @@ export class RiskServer {
     this.#clock = parts.clock;
     this.#log = log;
     this.#profiles = new KeptProfiles({ folder: parts.profiles, temporary: parts.temporary, log });
-    this.#champions = loadChampions({ registry, city: city.id, log }, (bytes, stored) => {
-      const model = BinaryForecaster.fromBytes(bytes);
-      return stored ? model.with(stored.calibration as Calibration) : model;
-    });
+    this.#registry = registry;
+    this.#champions = loadChampions({ registry, city: city.id, log }, (bytes) =>
+      BinaryForecaster.fromBytes(bytes),
+    );
     this.#asked = binaryTargets(city)
       .map((target) => ({ target, level: levelTargetOf(target) }))
       .sort((a, b) => a.level.horizonMs - b.level.horizonMs);
@@ -157,16 +158,22 @@ export class RiskServer {
     return this.#outlook!;
   }
 
+  /** The champion, with the calibration in force where there is one newer than the model. */
+  async #championOf({ target, level }: Asked): Promise<Champion<BinaryForecaster>> {
+    const { id } = stockOutView(level, hasWeather(this.#city));
+    const champion = await this.#champions.get(target.name, id);
+    const { model, version } = champion;
+    if (!model) return champion;
+    const newer = await this.#registry.calibrations.inForce(this.#city.id, target.name, version.version);
+    return newer ? { ...champion, model: model.with(newer.calibration as Calibration) } : champion;
+  }
+
   async #issue(
     originAt: number,
     options: { current: boolean; store: boolean; signal?: AbortSignal },
   ): Promise<Batch[]> {
     const began = performance.now();
-    const champions = await Promise.all(
-      this.#asked.map(({ target, level }) =>
-        this.#champions.get(target.name, stockOutView(level, hasWeather(this.#city)).id),
-      ),
-    );
+    const champions = await Promise.all(this.#asked.map((asked) => this.#championOf(asked)));
     const history = await this.#history(originAt, options);
     options.signal?.throwIfAborted();
     const origins = Float64Array.of(originAt);

@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { App } from "../../app/index.ts";
 import { CityScaleError } from "../../core/index.ts";
-import type { ModelVersion } from "../../registry/index.ts";
+import type { ModelVersion, StoredCalibration } from "../../registry/index.ts";
 import { addEndpoint } from "../endpoint.ts";
 import { brief, instantOrDate, iso, isoTimes, limitOf, msOf, reason, time, word } from "../schemas.ts";
 
@@ -58,12 +58,13 @@ export function modelRoutes(http: FastifyInstance, app: App): void {
       ...(query.target === undefined ? {} : { target: query.target }),
     };
   };
-  const describe = async (model: ModelVersion) => {
+  const calibrationOf = ({ city, target, version }: ModelVersion) =>
+    registry.calibrations.inForce(city, target, version);
+  const describe = async (model: ModelVersion, calibration: StoredCalibration | null) => {
     const aliases = await registry.promotions.aliases(model.city, model.target);
     const names = (["champion", "challenger", "previous"] as const).filter(
       (alias) => aliases[alias] === model.version,
     );
-    const calibration = await registry.calibrations.inForce(model.city, model.target, model.version);
     const { city, target, version, kind, viewId, datasetVersion, runId, artifactId, scores } = model;
     return {
       city,
@@ -93,7 +94,10 @@ export function modelRoutes(http: FastifyInstance, app: App): void {
     answer: z.object({ models: z.array(versionSchema) }),
     handle: async ({ query }) => {
       const versions = await registry.versions.list({ ...filterOf(query), limit: query.limit });
-      return { models: await Promise.all(versions.map(async (model) => brief(await describe(model)))) };
+      const described = versions.map(async (model) =>
+        brief(await describe(model, await calibrationOf(model))),
+      );
+      return { models: await Promise.all(described) };
     },
   });
 
@@ -111,12 +115,11 @@ export function modelRoutes(http: FastifyInstance, app: App): void {
       const categories = Object.fromEntries(
         Object.entries(model.categories).map(([name, values]) => [name, [...values]]),
       );
-      const { city, target, version } = model;
-      const newest = await registry.calibrations.inForce(city, target, version);
+      const calibration = await calibrationOf(model);
       return {
-        ...(await describe(model)),
+        ...(await describe(model, calibration)),
         ...{ columns: [...model.columns], types: [...model.types], categories },
-        calibration: newest?.calibration ?? null,
+        calibration: calibration?.calibration ?? null,
       };
     },
   });
