@@ -149,8 +149,9 @@ try {
     await make("observations");
   }
   line("calibrated anew", recalibrations, "times");
-  const slowest = took.indexOf(Math.max(...took));
-  line("slowest batch", new Date(start + (slowest + 1) * 10 * minute).toISOString().slice(0, 16));
+  const slowest = [...took.keys()].sort((a, b) => took[b]! - took[a]!).slice(0, 5);
+  const originOf = (i: number) => new Date(start + (i + 1) * 10 * minute).toISOString().slice(0, 16);
+  line("slowest batches", slowest.map((i) => `${originOf(i)} ${took[i]!.toFixed(0)} ms`).join(", "));
   took.sort((a, b) => a - b);
   limited("heartbeats missing", ticks * targets.length - heartbeats, 0, "");
   limited("batches late", late, 0, "");
@@ -192,8 +193,8 @@ try {
       let different = 0;
       for (const [key, p] of backtest) if (!Object.is(live.get(key) ?? Number.NaN, p)) different++;
       limited(`${target.name}: rows unlike the backtest's`, different, 0, `of ${live.size}`);
-      const alarmsOf = async () => null;
-      for (const judged of await outcomes.judge(target, batches.at(-1)!.originAt, clock.now(), alarmsOf)) {
+      const none = async () => () => null;
+      for (const judged of await outcomes.judge(target, batches.at(-1)!.originAt, clock.now(), none)) {
         const { forecast, persistence } = judged;
         line(
           `${target.name}: average precision on onsets`,

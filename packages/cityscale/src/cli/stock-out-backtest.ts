@@ -101,7 +101,7 @@ function stockOutText(report: StockOutReport): string {
   const budget =
     alarms === null
       ? ""
-      : `  the threshold for alarms on 1 % of onset rows, ${fixed(alarms.budget, 3)}, was chosen before the period; in it ${percent(alarms.share, 2)} lie above it\n`;
+      : `  the threshold for alarms on 1 % of onset rows, ${fixed(alarms.budget, 3)} at first, moves with the calibration; ${percent(alarms.share, 2)} came to lie above it\n`;
   const notes = report.notes.map((note) => `  ${note}\n`).join("");
   return `
 ${report.city} ${report.target}: fewer than ${report.below} at any moment of the next ${report.horizon}, from ${report.from} to ${report.to}

@@ -10,7 +10,7 @@ const scoresSchema = z.strictObject({
   averagePrecision: score,
   recall: score.describe("when alarming on 1 % of these rows"),
   precision: score.describe("when alarming on 1 % of these rows"),
-  f1: score.describe("of alarms from the threshold on that was chosen before the period"),
+  f1: score.describe("of alarms from thresholds on that were chosen before the rows they are of"),
   brier: score,
   brierSkill: score.describe("1 - Brier / Brier of always saying the base rate"),
   calibrationError: score.describe("over 15 equally wide bins"),
@@ -48,9 +48,11 @@ export const stockOutBacktestSchema = z.strictObject({
   }),
   alarms: z
     .strictObject({
-      budget: share.describe("threshold for alarms on 1 % of onset rows, chosen before the period"),
-      f1: share.describe("threshold of the best F1 before the period"),
-      share: share.describe("share of onset rows at or above `budget`"),
+      budget: share.describe(
+        "threshold for alarms on 1 % of onset rows, as of the first origin; it moves with the calibration",
+      ),
+      f1: share.describe("threshold of the best F1, as of the first origin"),
+      share: share.describe("share of onset rows at or above the budget's threshold of their origin"),
     })
     .nullable(),
   trainSeconds: z.number().min(0),

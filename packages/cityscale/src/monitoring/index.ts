@@ -10,7 +10,6 @@ export { type DayKind, type JudgedDays, judgeDays, windowDays } from "./judge-da
 export { type LiveScore, liveScores, outcomeTables, scoreDays, settleAfterMs } from "./outcomes.ts";
 export { type MeasureHealth, type QualityReport, qualityReport } from "./quality.ts";
 export {
-  type AlarmsOf,
   type RiskJudgement,
   RiskOutcomes,
   type RiskPeriod,
@@ -21,4 +20,5 @@ export {
   riskSettleMs,
   risksScoredAt,
   scoreRisks,
+  type VersionThresholds,
 } from "./risk-scores.ts";

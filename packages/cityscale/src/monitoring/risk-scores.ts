@@ -1,3 +1,4 @@
+import type { AlarmThresholds } from "@cityscale/forecast";
 import {
   binaryTargets,
   type City,
@@ -63,12 +64,13 @@ export interface RiskScore {
   readonly provisional: boolean;
 }
 
-/** Alarm thresholds of a model version at an instant; null where it has none. */
-export type AlarmsOf = (
+/** Alarm thresholds of a model version by the instant, for those in [from, until); null where there were none. */
+export type VersionThresholds = (
   target: Target,
   version: number,
-  at: number,
-) => Promise<{ budget: number; f1: number } | null>;
+  from: number,
+  until: number,
+) => Promise<(at: number) => AlarmThresholds | null>;
 
 export interface RiskJudgement {
   readonly version: number;
@@ -105,7 +107,12 @@ export class RiskOutcomes {
    * Joins the forecasts of a target from origins in [from, until) to what came, and scores each version beside
    * persistence on the same rows. Batches that came late, and those of a backfill, are left out.
    */
-  async judge(target: Target, from: number, until: number, alarmsOf: AlarmsOf): Promise<RiskJudgement[]> {
+  async judge(
+    target: Target,
+    from: number,
+    until: number,
+    versionThresholds: VersionThresholds,
+  ): Promise<RiskJudgement[]> {
     const level = levelTargetOf(target);
     const rows = await this.#connection.numbers(
       `SELECT f.version, f.origin_at, f.e, f.count, f.probability, f.naive
@@ -134,12 +141,13 @@ export class RiskOutcomes {
         label: Uint8Array.from(keep, (i) => (came[i]! < level.below ? 1 : 0)),
         onset: Uint8Array.from(count, (now) => (now >= level.below ? 1 : 0)),
       };
+      const thresholdsAt = await versionThresholds(target, number, from, until);
       judged.push({
         version: number,
         persistence: judgePersistence(known, of("naive"), level.below),
         forecast: judgeModel(known, of("probability"), {
           name: `version ${number}`,
-          thresholds: await alarmsOf(target, number, until),
+          thresholdsOf: (row) => thresholdsAt(origin[keep[row]!]!),
         }),
       });
     }
@@ -154,9 +162,9 @@ export class RiskOutcomes {
 export async function scoreRisks(
   lake: Lake,
   city: City,
-  options: { readonly days: readonly number[]; readonly now: number; readonly alarmsOf: AlarmsOf },
+  options: { readonly days: readonly number[]; readonly now: number; readonly thresholds: VersionThresholds },
 ): Promise<number> {
-  const { days, now, alarmsOf } = options;
+  const { days, now, thresholds } = options;
   const { timeZone } = city;
   const today = localDay(timeZone, now);
   const periods = days.map((day) => ({
@@ -171,7 +179,7 @@ export async function scoreRisks(
       const outcomes = await RiskOutcomes.read(connection, city, { from, until, now });
       const judged: (RiskJudgement & { readonly target: string })[] = [];
       for (const target of binaryTargets(city)) {
-        for (const of of await outcomes.judge(target, from, until, alarmsOf))
+        for (const of of await outcomes.judge(target, from, until, thresholds))
           judged.push({ ...of, target: target.name });
       }
       return judged;

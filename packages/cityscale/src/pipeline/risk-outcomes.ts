@@ -1,6 +1,12 @@
 import type { Calibration } from "@cityscale/forecast";
 import { binaryTargets, startOfLocalDay } from "../domain/index.ts";
-import { type AlarmsOf, riskScores, riskSettleMs, risksScoredAt, scoreRisks } from "../monitoring/index.ts";
+import {
+  riskScores,
+  riskSettleMs,
+  risksScoredAt,
+  scoreRisks,
+  type VersionThresholds,
+} from "../monitoring/index.ts";
 import { outcomesOf, riskForecastDays, settledDays } from "./outcome-days.ts";
 import type { CityParts, Progress } from "./parts.ts";
 
@@ -22,7 +28,7 @@ export async function riskOutcomes(
   progress: Progress,
   range?: { from: number; to: number },
 ): Promise<{ days: number; rows: number }> {
-  const { city, lake, partitions, registry } = parts;
+  const { city, lake, partitions } = parts;
   const { timeZone } = city;
   const now = parts.clock.now();
   const targets = binaryTargets(city);
@@ -34,13 +40,7 @@ export async function riskOutcomes(
     const [start, end] = [startOfLocalDay(timeZone, day), startOfLocalDay(timeZone, day + 1)];
     return range ? end > range.from && start < range.to : !settled.has(day);
   });
-  const alarmsOf: AlarmsOf = async (target, version, at) => {
-    const newer = await registry.calibrations.inForce(city.id, target.name, version, at);
-    if (newer) return (newer.calibration as Calibration).thresholds;
-    const { scores } = await registry.versions.get(city.id, target.name, version);
-    return (scores["alarms"] as Calibration["thresholds"] | undefined) ?? null;
-  };
-  const rows = await scoreRisks(lake, city, { days, now, alarmsOf });
+  const rows = await scoreRisks(lake, city, { days, now, thresholds: thresholdsFrom(parts) });
   for (const day of days) {
     const [start, end] = [startOfLocalDay(timeZone, day), startOfLocalDay(timeZone, day + 1)];
     const state = end + riskSettleMs <= now ? "fresh" : "stale";
@@ -50,6 +50,19 @@ export async function riskOutcomes(
   progress.heartbeat(1, `${days.length} days scored`);
   return { days: days.length, rows };
 }
+
+/** A version's own thresholds until its first calibration, and from then on those of the newest. */
+export const thresholdsFrom =
+  ({ city, registry }: CityParts): VersionThresholds =>
+  async (target, version, from, until) => {
+    const { scores } = await registry.versions.get(city.id, target.name, version);
+    const own = (scores["alarms"] as Calibration["thresholds"] | undefined) ?? null;
+    const newer = await registry.calibrations.during(city.id, target.name, version, { from, until });
+    return (at) => {
+      const inForce = newer.findLast((one) => one.at <= at);
+      return inForce ? (inForce.calibration as Calibration).thresholds : own;
+    };
+  };
 
 /** The champion's Brier score and average precision on onsets of the newest 24 hours, as metrics. */
 async function exportScores({ city, lake, metrics }: CityParts): Promise<void> {

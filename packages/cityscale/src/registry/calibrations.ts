@@ -23,6 +23,13 @@ export interface Calibrations {
   add(calibration: Omit<StoredCalibration, "at">): Promise<StoredCalibration>;
   /** The one that held for a version at an instant, the newest where none is given; null before the first. */
   inForce(city: string, target: string, version: number, at?: number): Promise<StoredCalibration | null>;
+  /** Those that held at any instant of [from, until), oldest first. */
+  during(
+    city: string,
+    target: string,
+    version: number,
+    period: { readonly from: number; readonly until: number },
+  ): Promise<StoredCalibration[]>;
 }
 
 export function createCalibrations({ db, clock }: { db: Db; clock: Clock }): Calibrations {
@@ -43,17 +50,28 @@ export function createCalibrations({ db, clock }: { db: Db; clock: Clock }): Cal
       return row ? calibrationOf(row) : (await inForce(city, target, version))!;
     },
     inForce,
+    during: async (city, target, version, { from, until }) => {
+      const first = await inForce(city, target, version, from);
+      const later = await calibrationsOf(city, target, version)
+        .where("at", ">", Math.floor(from))
+        .where("at", "<", until)
+        .orderBy("at")
+        .execute();
+      return [...(first ? [first] : []), ...later.map(calibrationOf)];
+    },
   };
 
-  async function inForce(city: string, target: string, version: number, at?: number) {
-    let query = db
+  function calibrationsOf(city: string, target: string, version: number) {
+    return db
       .selectFrom("calibrations")
       .selectAll()
       .where("city", "=", city)
       .where("target", "=", target)
-      .where("version", "=", version)
-      .orderBy("at", "desc")
-      .limit(1);
+      .where("version", "=", version);
+  }
+
+  async function inForce(city: string, target: string, version: number, at?: number) {
+    let query = calibrationsOf(city, target, version).orderBy("at", "desc").limit(1);
     if (at !== undefined) query = query.where("at", "<=", Math.floor(at));
     const row = await query.executeTakeFirst();
     return row ? calibrationOf(row) : null;

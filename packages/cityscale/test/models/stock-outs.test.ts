@@ -7,11 +7,13 @@ import {
   backtestStockOuts,
   fitStockOuts,
   forecastStockOuts,
+  judgeModel,
   matrixOf,
   type StockOutForecasts,
   sampleRows,
 } from "../../src/models/index.ts";
 import { trainStockOutCandidate } from "../../src/models/stock-outs/index.ts";
+import { knownRows } from "../../src/models/stock-outs/known-rows.ts";
 import { onsetRows, recalibrate } from "../../src/models/stock-outs/recalibrate.ts";
 import {
   bikeCity,
@@ -190,6 +192,60 @@ describe("a model of stock-outs", () => {
     ).rejects.toMatchObject({
       code: "DATA_MISSING",
     });
+  });
+});
+
+describe("alarms of a model", () => {
+  const rows = {
+    label: Uint8Array.of(1, 0, 1, 0),
+    onset: Uint8Array.of(1, 1, 1, 0),
+    count: new Float32Array(4),
+  };
+  const p = Float32Array.of(0.2, 0.3, 0.4, 0.9);
+
+  test("are of the thresholds in force at each row's origin", () => {
+    const before = { budget: 1, f1: 0.25 };
+    const after = { budget: 1, f1: 0.35 };
+    const f1Of = (thresholdsOf: (row: number) => typeof before | null) => {
+      const { all, onset } = judgeModel(rows, p, { name: "trees", thresholdsOf });
+      return [all.f1, onset.f1];
+    };
+    // Alarms on rows 1, 2, 3 and then, with the second threshold from row 1 on, on 2 and 3.
+    expect(f1Of(() => before)).toEqual([0.4, 0.5]);
+    const [all, onset] = f1Of((row) => (row === 0 ? before : after));
+    expect(all).toBeCloseTo(0.5, 6);
+    expect(onset).toBeCloseTo(2 / 3, 5);
+    expect(f1Of((row) => (row === 3 ? null : before))).toEqual([null, null]);
+  });
+
+  test("in a backtest, are counted by the budget of each origin", async () => {
+    const city = bikeCity();
+    const alarmsOf = async (recalibrate?: string) => {
+      let told: StockOutForecasts | undefined;
+      const { alarms, models } = await lake.read((connection) =>
+        backtestStockOuts(connection, {
+          ...{ city, target: city.targets["bikes-out-30"]!, weather: false, threads: 1, train: "14d" },
+          ...{ from: "2023-03-12", to: "2023-03-17" },
+          ...(recalibrate === undefined ? {} : { recalibrate }),
+          onForecasts: (forecasts) => {
+            told = forecasts;
+          },
+        }),
+      );
+      return { alarms: alarms!, f1: models[1]!.onset.f1!, told: told! };
+    };
+    const [plain, anew] = [await alarmsOf(), await alarmsOf("1d")];
+    const above = ({ told, alarms }: typeof plain) => {
+      const known = knownRows(
+        told,
+        new Uint8Array(told.history.levels.stations.length).fill(1),
+        target.below,
+      );
+      const onsets = known.probability.filter((_, i) => known.onset[i] === 1);
+      return onsets.filter((value) => value >= alarms.budget).length / onsets.length;
+    };
+    expect(plain.alarms.share).toBeCloseTo(above(plain), 4);
+    expect(Math.abs(anew.alarms.share - above(anew))).toBeGreaterThan(1e-3);
   });
 });
 

@@ -313,6 +313,15 @@ describe("calibrations", () => {
       expect([await at(1), await at(2)]).toEqual([{ slope: 0.8 }, { slope: 0.5 }]);
       expect([await at(1, start), await at(1, start + 999)]).toEqual([{ slope: 0.9 }, { slope: 0.9 }]);
       expect([await at(1, start - 1), await at(2, start + 999)]).toEqual([null, null]);
+      const slopes = async (from: number, until: number) =>
+        (await calibrations.during(of.city, of.target, 1, { from, until })).map(
+          ({ calibration }) => (calibration as { slope: number }).slope,
+        );
+      expect(await slopes(start - 9, start)).toEqual([]);
+      expect(await slopes(start - 9, start + 1)).toEqual([0.9]);
+      expect(await slopes(start, start + 1_000)).toEqual([0.9]);
+      expect(await slopes(start + 999, start + 1_001)).toEqual([0.9, 0.8]);
+      expect(await slopes(start + 1_000, start + 9_000)).toEqual([0.8]);
       // A job that is run again at the same instant finds what it has stored.
       expect(await add(1, 0.7)).toMatchObject({ at: start + 1_000, calibration: { slope: 0.8 } });
     }));

@@ -16,8 +16,9 @@ import {
   levelTargetOf,
   newestCalibrations,
 } from "../../src/models/index.ts";
-import { type RiskScore, riskScores, scoreRisks } from "../../src/monitoring/index.ts";
+import { RiskOutcomes, type RiskScore, riskScores, scoreRisks } from "../../src/monitoring/index.ts";
 import type { TrainReport } from "../../src/pipeline/index.ts";
+import { thresholdsFrom } from "../../src/pipeline/risk-outcomes.ts";
 import type { Batch } from "../../src/serving/index.ts";
 import { recordBikeShare } from "../cli/bike-share.ts";
 import { temporaryFolder } from "../cli/support.ts";
@@ -223,7 +224,7 @@ describe("stock-outs in the loop", () => {
         });
         const p = Float32Array.from(keep, (i) => probability[i]!);
         const expected: Record<string, BinaryReport> = {
-          forecast: judgeModel(known, p, { name: "trees", thresholds: model.thresholds }),
+          forecast: judgeModel(known, p, { name: "trees", thresholdsOf: () => model.thresholds }),
           persistence: judgePersistence(known, naive, level.below),
         };
         const stored = (await scoresOf(target.name)).filter(({ period }) => period === "day");
@@ -270,7 +271,7 @@ describe("stock-outs in the loop", () => {
   test("scores are provisional until six hours after their day; 24 hours are those before now", async () => {
     const { timeZone } = runtime.city;
     const day = localDay(timeZone, start);
-    const alarmsOf = async () => null;
+    const thresholds = async () => () => null;
     const rowsOf = (scores: readonly RiskScore[], period: string) =>
       scores.filter((score) => score.period === period && score.judged === "forecast" && score.on === "all");
     const settledAt = startOfLocalDay(timeZone, day + 1) + 6 * 60 * minute;
@@ -280,7 +281,7 @@ describe("stock-outs in the loop", () => {
       [settledAt - 1, true, "some"],
       [settledAt, false, "some"],
     ] as const) {
-      await scoreRisks(runtime.lake, runtime.city, { days: [day], now, alarmsOf });
+      await scoreRisks(runtime.lake, runtime.city, { days: [day], now, thresholds });
       const scores = await scoresOf("bikes-out-30");
       const [ofDay] = rowsOf(scores, "day");
       const [of24] = rowsOf(scores, "24h");
@@ -373,6 +374,57 @@ describe("stock-outs in the loop", () => {
       );
       expect(rows.map((row) => row.probability)).toEqual([...probability].filter((p) => !Number.isNaN(p)));
     });
+  });
+
+  test("live alarms are of the thresholds that held at each origin", async () => {
+    const target = runtime.city.targets["bikes-out-30"]!;
+    // Until now below every probability, from now on above most.
+    for (const f1 of [0, 0.5]) {
+      const inForce = await app.registry.calibrations.inForce("bay-wheels", target.name, 1);
+      const { thresholds, ...calibration } = inForce!.calibration as Calibration;
+      clock.advance(1);
+      await app.registry.calibrations.add({
+        ...{ city: "bay-wheels", target: target.name, version: 1, datasetVersion: inForce!.datasetVersion },
+        calibration: { ...calibration, thresholds: { ...thresholds!, f1 } },
+      });
+      for (let i = 0; i < 3; i++) await tick();
+    }
+    clock.advance(2 * 60 * minute);
+    await make("observations");
+    await make("outcomes");
+    const [turn, until] = [issued.at(-3)![0]!.originAt, clock.now()];
+    const rows = await runtime.lake.read(async (connection) => {
+      const found = await connection.rows<{ at: number; e: number; p: number }>(
+        `SELECT origin_at AS at, e, probability AS p FROM risk_forecasts
+         WHERE target = ? AND version = 1 AND origin_at >= ? ORDER BY origin_at, e`,
+        [target.name, issued.at(-6)![0]!.originAt],
+      );
+      const outcomes = new LevelHistory(await readLevels(connection), runtime.city.timeZone, new Set());
+      const at = Float64Array.from(new Set(found.map((row) => row.at)));
+      const level = levelTargetOf(target);
+      const { lowest } = outcomes.outcomes(level, at);
+      const { stations: places } = outcomes.levels;
+      return found.flatMap((row) => {
+        const place = at.indexOf(row.at) * places.length + places.findIndex(({ e }) => e === row.e);
+        return lowest[place]! < 0 ? [] : [{ ...row, came: lowest[place]! < level.below }];
+      });
+    });
+    const alarm = (row: (typeof rows)[number]) => row.p >= (row.at < turn ? 0 : 0.5);
+    expect(rows.filter((row) => row.at < turn).length).toBeGreaterThan(20);
+    expect(rows.filter((row) => row.at >= turn && !alarm(row)).length).toBeGreaterThan(5);
+    const [hits, alarms, events] = [
+      rows.filter((row) => alarm(row) && row.came),
+      rows.filter(alarm),
+      rows.filter(({ came }) => came),
+    ].map(({ length }) => length);
+    expect(hits).toBeGreaterThan(0);
+    const judged = await runtime.lake.read(async (connection) => {
+      const period = { from: issued.at(-6)![0]!.originAt, until };
+      const outcomes = await RiskOutcomes.read(connection, runtime.city, { ...period, now: until });
+      return await outcomes.judge(target, period.from, period.until, thresholdsFrom(runtime.parts));
+    });
+    expect(judged.map(({ version, forecast }) => [version, forecast.all.rows])).toEqual([[1, rows.length]]);
+    expect(judged[0]!.forecast.all.f1).toBeCloseTo((2 * hits!) / (alarms! + events!), 5);
   });
 
   test("a champion is judged with what it was trained with, not with what it was calibrated on since", async () => {

@@ -75,7 +75,7 @@ export function averagePrecision(y: Labels | Ranking, p?: Values): number | null
 }
 
 /** F1 of the alarm `p >= threshold`: 2 TP / (2 TP + FP + FN). Null without positives and alarms. */
-export function f1(y: Labels, p: Values, threshold: number): number | null {
+export function f1(y: Labels, p: Labels, threshold: number): number | null {
   requireSameLength(y, p);
   let hits = 0;
   let alarms = 0;

@@ -30,11 +30,11 @@ export class LevelWindow {
   async extend(connection: Connection, knownBy: number): Promise<void> {
     const stations = await readStations(connection);
     const from = knownBy - this.#memoryMs;
-    const isSame =
-      stations.length === this.#stations.length &&
-      stations.every(({ entity }, s) => entity === this.#stations[s]!.entity);
+    const isKnown = this.#stations.every(({ entity }, s) => entity === stations[s]?.entity);
     // A past origin wants older snapshots than are held.
-    if (!isSame || from < this.#openedAt) return await this.#open(connection, stations, from, knownBy);
+    if (!isKnown || from < this.#openedAt || (await this.#hasMissed(connection, stations)))
+      return await this.#open(connection, stations, from, knownBy);
+    this.#widen(stations.length);
     this.#stations = stations;
     const { at, knownAt } = this.levels;
     const last = at.at(-1);
@@ -68,6 +68,35 @@ export class LevelWindow {
       service: matrix("service"),
       late: 0,
     };
+  }
+
+  /** Whether a snapshot that is held has a station that was not there yet when it was read. */
+  async #hasMissed(connection: Connection, stations: readonly Station[]): Promise<boolean> {
+    const { at } = this.levels;
+    const newer = stations.slice(this.#stations.length);
+    if (newer.length === 0 || at.length === 0) return false;
+    const row = await connection.first(
+      `SELECT 1 AS found FROM snapshots WHERE "at" BETWEEN ${at[0]!} AND ${at.at(-1)!} AND e IN (${newer.map(({ e }) => e).join(", ")}) LIMIT 1`,
+    );
+    return row !== undefined;
+  }
+
+  /** Makes room for stations beside those that are held: to read everything again takes longer than a batch may. */
+  #widen(width: number): void {
+    const before = this.#stations.length;
+    if (width === before) return;
+    const held = this.levels;
+    const rows = held.at.length;
+    const wider = buffersOf(rows + slackRows, width);
+    wider.at.set(held.at);
+    wider.knownAt.set(held.knownAt);
+    for (const name of matrices) {
+      if (name !== "service") wider[name].fill(-1, 0, rows * width);
+      for (let row = 0; row < rows; row++)
+        wider[name].set(held[name].subarray(row * before, (row + 1) * before), row * width);
+    }
+    this.#buffers = wider;
+    [this.#from, this.#until] = [0, rows];
   }
 
   async #open(connection: Connection, stations: readonly Station[], from: number, knownBy: number) {

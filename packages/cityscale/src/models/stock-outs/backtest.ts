@@ -17,7 +17,7 @@ import {
 } from "../../features/index.ts";
 import type { Connection } from "../../lake/index.ts";
 import { forecastStockOuts, type StockOutForecasts } from "./forecasts.ts";
-import { judgeModel, judgePersistence } from "./judge.ts";
+import { alarmsOf, judgeModel, judgePersistence, type ThresholdsOf } from "./judge.ts";
 import { type KnownRows, knownRows } from "./known-rows.ts";
 import { persistenceRisk } from "./persistence.ts";
 import { calibratedForecasts } from "./recalibrate.ts";
@@ -70,7 +70,7 @@ export interface StockOutBacktest {
     /** The model's 12 weightiest columns with their shares of its gain. */
     readonly columns: readonly { readonly name: string; readonly gain: number }[];
   };
-  /** Alarms on onset rows from the thresholds on that were chosen before `from`. */
+  /** Thresholds for alarms at the first origin, and the share of the onset rows from the budget's of their origin on. */
   readonly alarms: { readonly budget: number; readonly f1: number; readonly share: number } | null;
   readonly trainSeconds: number;
   readonly weather: WeatherBasis;
@@ -138,13 +138,14 @@ export async function backtestStockOuts(
   progress("scoring", 0.96);
   const known = knownRows(forecasts, scored, asked.below);
   const { thresholds } = calibrated[0]!;
+  const thresholdsOf: ThresholdsOf = (row) => calibrated[known.origin[row]!]!.thresholds;
   const models = [
     judgePersistence(
       known,
       known.count.map((now) => persistenceRisk(null, now, asked.below)),
       asked.below,
     ),
-    judgeModel(known, known.probability, { name: "trees", thresholds }),
+    judgeModel(known, known.probability, { name: "trees", thresholdsOf }),
   ];
   return {
     city: city.id,
@@ -164,7 +165,7 @@ export async function backtestStockOuts(
       recalibrations: new Set(calibrated.filter((one) => one !== model)).size,
       columns: weightiest(model),
     },
-    alarms: thresholds && { ...thresholds, share: shareFrom(known, thresholds.budget) },
+    alarms: thresholds && { ...thresholds, share: alarmShare(known, thresholdsOf) },
     trainSeconds: Number(trainSeconds.toFixed(2)),
     weather: history.weather?.basisOf(origins) ?? "none",
     notes: notesOf(known, levels.late, levels.at[0]!, learnFrom),
@@ -208,13 +209,14 @@ function scoredStations(
   return scored;
 }
 
-/** Share of the onset rows at or above a threshold. */
-function shareFrom({ probability, onset }: KnownRows, threshold: number): number {
+/** Share of the onset rows that the budget of their origin alarms on. */
+function alarmShare({ probability, onset }: KnownRows, thresholdsOf: ThresholdsOf): number {
+  const alarm = alarmsOf(probability, "budget", thresholdsOf);
   let [alarms, rows] = [0, 0];
   for (let i = 0; i < onset.length; i++) {
     if (onset[i] === 0) continue;
     rows++;
-    if (probability[i]! >= threshold) alarms++;
+    alarms += alarm?.[i] ?? 0;
   }
   return Number((alarms / Math.max(1, rows)).toPrecision(4));
 }

@@ -116,13 +116,19 @@ export async function trainStockOutCandidate(
   );
   const naive = known.count.map((now) => persistenceRisk(rates, now, asked.below));
   const persistence = judgePersistence(known, naive, asked.below);
-  const trained = judgeModel(known, known.probability, { name: "trees", thresholds: model.thresholds });
+  const trained = judgeModel(known, known.probability, {
+    name: "trees",
+    thresholdsOf: () => model.thresholds,
+  });
   const models = [persistence, trained];
   const rival = champion?.viewId === view.id ? BinaryForecaster.fromBytes(champion.bytes) : null;
   if (champion && rival) {
     const { probability } = await judgedRows(rival);
     models.push(
-      judgeModel(known, probability, { name: championName(champion.version), thresholds: rival.thresholds }),
+      judgeModel(known, probability, {
+        name: championName(champion.version),
+        thresholdsOf: () => rival.thresholds,
+      }),
     );
   }
   progress("done", 1);

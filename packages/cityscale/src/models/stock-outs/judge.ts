@@ -5,6 +5,9 @@ import { type BinaryReport, scoreBinary } from "./scores.ts";
 /** Name of the naive forecast of a binary target: what is short now stays short, and the lower the likelier. */
 export const persistenceName = "persistence" as const;
 
+/** Alarm thresholds in force at the origin of a row; null where there are none. */
+export type ThresholdsOf = (row: number) => AlarmThresholds | null;
+
 /** What scores look at of known rows. */
 export type JudgedRows = Pick<KnownRows, "label" | "onset" | "count">;
 
@@ -19,23 +22,42 @@ export function judgePersistence(
     kind: "naive",
     ranking: count.map((now) => -now),
     probability,
-    threshold: { all: 1 - below, onset: 1 - below },
+    alarm: Uint8Array.from(count, (now) => (now < below ? 1 : 0)),
   });
 }
 
-/** Scores of a model's probabilities of known rows, with the alarms of the threshold that it brings. */
+/**
+ * Scores of a model's probabilities of known rows, with its alarms.
+ *
+ * @param thresholdsOf those in force at a row's origin; null where there are none
+ */
 export function judgeModel(
   { label, onset }: JudgedRows,
   probability: Float32Array,
-  model: { readonly name: string; readonly thresholds: AlarmThresholds | null },
+  model: { readonly name: string; readonly thresholdsOf: ThresholdsOf },
 ): BinaryReport {
-  const { name, thresholds } = model;
+  const { name, thresholdsOf } = model;
   return scoreBinary(label, onset, {
     name,
     kind: "trained",
     ...{ ranking: probability, probability },
-    threshold: thresholds && { all: thresholds.f1, onset: thresholds.f1 },
+    alarm: alarmsOf(probability, "f1", thresholdsOf),
   });
+}
+
+/** Rows at or above their threshold; null where there is a row without one. */
+export function alarmsOf(
+  probability: Float32Array,
+  by: keyof AlarmThresholds,
+  thresholdsOf: ThresholdsOf,
+): Uint8Array | null {
+  const alarm = new Uint8Array(probability.length);
+  for (let i = 0; i < alarm.length; i++) {
+    const thresholds = thresholdsOf(i);
+    if (thresholds === null) return null;
+    alarm[i] = probability[i]! >= thresholds[by] ? 1 : 0;
+  }
+  return alarm;
 }
 
 /** 1 - Brier score of a model / that of persistence, on onset rows; null where either is missing. */

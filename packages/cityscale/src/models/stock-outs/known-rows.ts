@@ -4,6 +4,8 @@ import type { StockOutForecasts } from "./forecasts.ts";
 export interface KnownRows {
   readonly label: Uint8Array;
   readonly onset: Uint8Array;
+  /** Place of the row's origin among the forecasts'. */
+  readonly origin: Int32Array;
   readonly count: Float32Array;
   readonly probability: Float32Array;
   readonly stations: number;
@@ -33,6 +35,7 @@ export function knownRows(forecasts: StockOutForecasts, scored: Uint8Array, belo
   return {
     label: Uint8Array.from(rows, (i) => (lowest[i]! < below ? 1 : 0)),
     onset: Uint8Array.from(rows, (i) => (count[i]! >= below ? 1 : 0)),
+    origin: Int32Array.from(rows, (i) => Math.floor(i / width)),
     count: Float32Array.from(rows, (i) => count[i]!),
     probability: Float32Array.from(rows, (i) => probability[i]!),
     stations: seen.reduce((sum, flag) => sum + flag, 0),

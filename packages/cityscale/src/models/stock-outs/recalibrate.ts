@@ -80,7 +80,7 @@ export function recalibrate(
  * by then, those of the rows held out of training among them; with its own map throughout where `every` is left out.
  *
  * @param own forecasts of the model's `uncalibrated`, in time order
- * @returns the forecasts, and the model in force from each of those instants on
+ * @returns the forecasts, and the model in force at each origin
  */
 export function calibratedForecasts(
   own: StockOutForecasts,
@@ -90,19 +90,19 @@ export function calibratedForecasts(
 ): { forecasts: StockOutForecasts; models: readonly BinaryForecaster[] } {
   const width = own.history.levels.stations.length;
   const probability = own.probability.slice();
-  const models: BinaryForecaster[] = [];
+  const models = new Array<BinaryForecaster>(own.origins.length).fill(model);
+  let inForce = model;
   const step = every ?? end - begin;
   for (let from = begin; from < end; from += step) {
     const since = from - recalibrationMs;
-    const recalibrated =
-      every === undefined
-        ? null
-        : recalibrate(model, [heldOut, onsetRows(own, { from: since, knownBy: from })], since);
-    const inForce = recalibrated ?? models.at(-1) ?? model;
-    models.push(inForce);
-    const [first, next] = [from, from + step].map((at) => width * placeOf(own.origins, at));
-    const ours = Float64Array.from(own.probability.subarray(first, next));
-    probability.set(inForce.calibrate(ours), first!);
+    if (every !== undefined) {
+      const newest = [heldOut, onsetRows(own, { from: since, knownBy: from })];
+      inForce = recalibrate(model, newest, since) ?? inForce;
+    }
+    const [first, next] = [placeOf(own.origins, from), placeOf(own.origins, from + step)];
+    models.fill(inForce, first, next);
+    const ours = Float64Array.from(own.probability.subarray(width * first, width * next));
+    probability.set(inForce.calibrate(ours), width * first);
   }
   return { forecasts: { ...own, probability }, models };
 }

@@ -9,7 +9,7 @@ export interface BinaryScores {
   /** When alarming on 1 % of these rows. */
   readonly recall: number | null;
   readonly precision: number | null;
-  /** Of the alarms from a threshold on that was chosen before these rows. */
+  /** Of alarms from thresholds on that were chosen before the rows they are of. */
   readonly f1: number | null;
   readonly brier: number | null;
   /** 1 - Brier / Brier of always saying the base rate of these rows. */
@@ -27,8 +27,8 @@ export interface Judged {
   /** What ranks the rows: a probability, unless `probability` says otherwise. */
   readonly ranking: Float32Array;
   readonly probability: Float32Array;
-  /** From which ranking on it alarms, on all rows and on onset rows; null where it has none. */
-  readonly threshold: { readonly all: number; readonly onset: number } | null;
+  /** 1 for rows that it alarms on; null where it does not say. */
+  readonly alarm: Uint8Array | null;
 }
 
 export interface BinaryReport {
@@ -54,16 +54,17 @@ const rate = 0.01;
  * @param onset 1 for rows not short at the origin
  */
 export function scoreBinary(label: Uint8Array, onset: Uint8Array, judged: Judged): BinaryReport {
-  const { name, kind, ranking, probability, threshold } = judged;
-  const y = label.filter((_, i) => onset[i] === 1);
-  const p = probability.filter((_, i) => onset[i] === 1);
-  const ranks = ranking === probability ? p : ranking.filter((_, i) => onset[i] === 1);
+  const { name, kind, ranking, probability, alarm } = judged;
+  const isOnset = (_: number, i: number) => onset[i] === 1;
+  const y = label.filter(isOnset);
+  const p = probability.filter(isOnset);
+  const ranks = ranking === probability ? p : ranking.filter(isOnset);
   const probable = kind === "trained";
   return {
     name,
     kind,
-    all: scoresOf(label, ranking, probability, threshold?.all ?? null),
-    onset: scoresOf(y, ranks, p, threshold?.onset ?? null),
+    all: scoresOf(label, ranking, probability, alarm),
+    onset: scoresOf(y, ranks, p, alarm?.filter(isOnset) ?? null),
     reliability: {
       tenths: probable ? scores.reliability(y, p, "rows") : [],
       widths: probable ? scores.reliability(y, p, "width") : [],
@@ -75,7 +76,7 @@ function scoresOf(
   y: Uint8Array,
   ranking: Float32Array,
   p: Float32Array,
-  threshold: number | null,
+  alarm: Uint8Array | null,
 ): BinaryScores {
   const ranked = scores.rankingOf(y, ranking);
   const baseRate = y.length === 0 ? null : ranked.positives / y.length;
@@ -88,7 +89,7 @@ function scoresOf(
     averagePrecision: round(scores.averagePrecision(ranked)),
     recall: round(recall),
     precision: round(precision),
-    f1: threshold === null ? null : round(scores.f1(y, ranking, threshold)),
+    f1: alarm && round(scores.f1(y, alarm, 1)),
     brier: round(brier),
     brierSkill: brier === null || always === 0 ? null : round(1 - brier / always),
     calibrationError: round(scores.expectedCalibrationError(y, p, bins)),

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { silentLog } from "../../../src/core/index.ts";
 import {
   featureMemoryMs,
@@ -90,6 +90,54 @@ test("what an archive adds that was known before the newest snapshot puts that o
     expect(window.levels.at).not.toContain(slow.at);
     await expectSame(connection, window.levels, origin);
   });
+});
+
+test("a station that is new is added to what is held, which is not read again; one that was missed is read", async () => {
+  const own = await openTown([]);
+  const window = new LevelWindow(featureMemoryMs);
+  const recent = readings.filter(({ at }) => at >= polledFrom);
+  const add = async (stations: string, from: number, until: number) => {
+    const news = recent.filter(
+      ({ station, knownAt }) => stations.includes(station) && knownAt >= from && knownAt < until,
+    );
+    expect(news.length).toBeGreaterThan(20);
+    await own.write(async (connection) => {
+      await connection.run(
+        `INSERT INTO entities (e, entity) SELECT e, entity FROM later WHERE list_contains(['${[...stations].join("', '")}'], entity)`,
+      );
+      await connection.run("DELETE FROM later WHERE e IN (SELECT e FROM entities)");
+      await insertReadings(connection, news);
+    });
+  };
+  /** Where reading began, and what is held beside what the lake has. */
+  const extended = (origin: number) =>
+    own.read(async (connection) => {
+      const last = window.levels.at.at(-1) ?? 0;
+      const read = vi.spyOn(connection, "numbers");
+      await window.extend(connection, origin);
+      const isAnew = read.mock.calls.some(([sql]) => !sql.includes(`"at" >= ${last + 1} `));
+      read.mockRestore();
+      await expectSame(connection, window.levels, origin);
+      return isAnew;
+    });
+  try {
+    await own.write(async (connection) => {
+      await connection.run("CREATE TABLE later AS SELECT e, entity FROM entities");
+      await connection.run("DELETE FROM entities");
+    });
+    const [first, second, third] = [1, 2, 3].map((days) => polledFrom + days * dayMs - 1);
+    await add("abcd", polledFrom, first!);
+    expect(await extended(first!)).toBe(true);
+    await add("ef", first!, second!);
+    expect(await extended(second!)).toBe(false);
+    expect(window.levels.stations.map(({ entity }) => entity).join("")).toBe("abcdef");
+    expect(window.levels.bikes.some((bikes, i) => i % 6 > 3 && bikes >= 0)).toBe(true);
+    // Its snapshots are as old as those that are held.
+    await add("g", first!, second!);
+    expect(await extended(third!)).toBe(true);
+  } finally {
+    await own.close();
+  }
 });
 
 /** What is held is what a read of the same range gives. */
