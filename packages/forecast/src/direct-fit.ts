@@ -27,7 +27,7 @@ import {
 } from "./member.ts";
 import { fitNetwork } from "./network/fit.ts";
 import { DEFAULT_NETWORK, type NetworkOptions } from "./network/options.ts";
-import { fitRidge } from "./ridge.ts";
+import { fitRidge, type RidgeBends } from "./ridge.ts";
 import { type Transform, type TransformSpec, transformOf } from "./transform.ts";
 
 /** Training rows of a quantity: one per (entity, origin, lead). */
@@ -91,6 +91,8 @@ export type MemberSpec = {
       readonly alpha: number;
       /** Errors beyond this, on the transformed scale, count by their size (see `RidgeOptions`). */
       readonly huber?: number;
+      /** Columns whose effect may bend (see `RidgeOptions`). */
+      readonly bends?: RidgeBends;
       /** Rows older than so many days teach it nothing; all do when left out. */
       readonly newestDays?: number;
       readonly columns?: MemberColumns;
@@ -377,7 +379,7 @@ function ridgeMember(
   spec: MemberSpec & { kind: "ridge" },
 ): Member {
   const { matrix, lead, partial, ageDays } = rows;
-  const { huber, newestDays = Number.POSITIVE_INFINITY } = spec;
+  const { huber, bends, newestDays = Number.POSITIVE_INFINITY } = spec;
   if (newestDays < Number.POSITIVE_INFINITY && !ageDays)
     throw new ForecastError("option", "a ridge of the newest days wants the rows' ages");
   const { names, categorical } = spec.columns ?? matrix;
@@ -401,7 +403,7 @@ function ridgeMember(
   const columns = { names, categorical };
   const model = fitRidge(
     { matrix: selectColumns(matrix, columns), target, weight, group: groupsOf(matrix, lead, groups) },
-    { alpha: spec.alpha, clipTarget: 0.005, ...(huber !== undefined && { huber }) },
+    { alpha: spec.alpha, clipTarget: 0.005, ...(huber !== undefined && { huber }), ...(bends && { bends }) },
   );
   return { kind: "ridge", weight: spec.weight, model, columns, groups };
 }

@@ -64,7 +64,7 @@ export { fitNetwork, type NetworkRows } from "./network/fit.ts";
 export { Network } from "./network/network.ts";
 export { DEFAULT_NETWORK, type Loss, type NetworkOptions, type NetworkProgress } from "./network/options.ts";
 export type { ProbabilityMap } from "./probability-map.ts";
-export { fitRidge, Ridge, type RidgeOptions, type RidgeRows } from "./ridge.ts";
+export { fitRidge, Ridge, type RidgeBends, type RidgeOptions, type RidgeRows } from "./ridge.ts";
 export * as scores from "./scores/index.ts";
 export * as splits from "./splits.ts";
 export { type Transform, type TransformSpec, transformOf } from "./transform.ts";

@@ -25,6 +25,14 @@ export interface RidgeOptions {
   readonly clipTarget?: number;
   /** errors beyond this (on the scale of the target) count by their size, not by their square; default none */
   readonly huber?: number;
+  /** numeric columns whose effect may bend; default none */
+  readonly bends?: RidgeBends;
+}
+
+/** The effect of each of these columns is a line that may bend at each of the knots: standard deviations from the mean. */
+export interface RidgeBends {
+  readonly columns: readonly string[];
+  readonly knots: readonly number[];
 }
 
 const KIND = "ridge/1";
@@ -42,16 +50,19 @@ const ROWS_AT_ONCE = 4096;
  * all training rows, so that alpha means the same in every group; categorical columns enter as one 0/1 column
  * per code; missing counts as the mean.
  *
+ * With `bends` a column x has a further one for each knot, max(0, x - knot) of its standardised value: a linear spline
+ * (Hastie, Tibshirani and Friedman 2009, section 5.2), whose bends the penalty holds down as it does all else.
+ *
  * With `huber` the square is Huber's loss (1964), by least squares that are weighted anew until they settle. Those
  * weights are scaled to the sum of the rows' own, so that the penalty keeps its say whatever the size of the errors.
  *
- * @throws ForecastError `shape` on unequal lengths; `option` on an alpha below 0, a `huber` not above 0 or a clip
- * level outside [0, 0.5); `data` on a negative weight, or with alpha 0 where columns depend on each other; `noRows`
+ * @throws ForecastError `shape` on unequal lengths; `option` on an alpha below 0, a `huber` not above 0, a clip level
+ * outside [0, 0.5) or a bend of no numeric column or at no finite knot; `data` on a negative weight, or with alpha 0 where columns depend on each other; `noRows`
  * where no row can be learned from
  */
 export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
   const { matrix, target, group, weight } = rows;
-  const { alpha, clipInputs = 0, clipTarget = 0, huber } = options;
+  const { alpha, clipInputs = 0, clipTarget = 0, huber, bends } = options;
   checkMatrix(matrix);
   requireLength("target", target.length, matrix.rows);
   if (group) requireLength("group", group.length, matrix.rows);
@@ -73,13 +84,13 @@ export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
   if (usable.length === 0) {
     throw new ForecastError("noRows", `none of ${matrix.rows} rows has a known target and a weight`);
   }
-  const standardiser = Standardiser.fit(matrix, usable, clipInputs);
+  const design = new Design(Standardiser.fit(matrix, usable, clipInputs), bends);
   const byGroup = rowsByGroup(usable, group);
-  const width = standardiser.width;
+  const { width } = design;
   const coefficients = new Float64Array(byGroup.length * (width + 1)).fill(Number.NaN);
   for (const [g, members] of byGroup.entries()) {
     if (members.length === 0) continue;
-    const x = standardiser.transform(matrix, members);
+    const x = design.transform(matrix, members);
     const z = Float64Array.from(members, (row) => target[row]!);
     clip(z, clipTarget);
     const w = Float64Array.from(members, (row) => weight?.[row] ?? 1);
@@ -93,27 +104,66 @@ export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
     }
     coefficients.set(solved, g * (width + 1));
   }
-  return new Ridge(standardiser, coefficients);
+  return new Ridge(design, coefficients);
+}
+
+const straight: RidgeBends = { columns: [], knots: [] };
+
+/** The columns that coefficients are of: the standardised ones, and then those of the bends, knot after knot. */
+class Design {
+  readonly standardiser: Standardiser;
+  readonly bends: RidgeBends;
+  /** of each bend the place of its column among the standardised ones, and its knot */
+  readonly #places: readonly { readonly place: number; readonly knot: number }[];
+
+  constructor(standardiser: Standardiser, bends = straight) {
+    const { columns, knots } = bends;
+    this.standardiser = standardiser;
+    this.bends = bends;
+    const places = columns.map((name) => standardiser.placeOf(name));
+    const unknown = columns.find((_, i) => places[i]! < 0);
+    if (unknown !== undefined) throw new ForecastError("option", `no numeric column "${unknown}" to bend`);
+    if (!knots.every(Number.isFinite)) throw new ForecastError("option", `bends at ${knots}`);
+    this.#places = knots.flatMap((knot) => places.map((place) => ({ place, knot })));
+  }
+
+  get width(): number {
+    return this.standardiser.width + this.#places.length;
+  }
+
+  /** The given rows: width x rows.length, column after column. */
+  transform(matrix: Matrix, rows: Int32Array): Float64Array {
+    const x = this.standardiser.transform(matrix, rows);
+    if (this.#places.length === 0) return x;
+    const n = rows.length;
+    const out = new Float64Array(this.width * n);
+    out.set(x);
+    for (const [k, { place, knot }] of this.#places.entries()) {
+      const [from, to] = [place * n, x.length + k * n];
+      for (let i = 0; i < n; i++) out[to + i] = Math.max(0, x[from + i]! - knot);
+    }
+    return out;
+  }
 }
 
 /** Fitted ridge regressions; made by `fitRidge` or `fromBytes`. Immutable. */
 export class Ridge {
-  readonly #standardiser: Standardiser;
+  readonly #design: Design;
   /** per group the coefficients of the design and then the intercept; NaN for a group without rows */
   readonly #coefficients: Float64Array;
 
-  constructor(standardiser: Standardiser, coefficients: Float64Array) {
-    this.#standardiser = standardiser;
+  constructor(design: Design, coefficients: Float64Array) {
+    this.#design = design;
     this.#coefficients = coefficients;
   }
 
   /** Columns that `predict` expects, in order. */
   get featureNames(): readonly string[] {
-    return this.#standardiser.featureNames;
+    return this.#design.standardiser.featureNames;
   }
 
   get groups(): number {
-    return this.#coefficients.length / (this.#standardiser.width + 1);
+    return this.#coefficients.length / (this.#design.width + 1);
   }
 
   /**
@@ -123,7 +173,7 @@ export class Ridge {
    * @throws ForecastError `shape` on other columns than those fitted on, or without `group` where there are several
    */
   predict(matrix: Matrix, group?: Int32Array): Float64Array {
-    const width = this.#standardiser.width;
+    const { width } = this.#design;
     if (group) requireLength("group", group.length, matrix.rows);
     else if (this.groups > 1)
       throw new ForecastError("shape", `${this.groups} groups, but no group of each row`);
@@ -131,7 +181,7 @@ export class Ridge {
     const out = new Float64Array(matrix.rows);
     for (let from = 0; from < out.length; from += ROWS_AT_ONCE) {
       const rows = Int32Array.from({ length: Math.min(ROWS_AT_ONCE, out.length - from) }, (_, k) => from + k);
-      const x = this.#standardiser.transform(matrix, rows);
+      const x = this.#design.transform(matrix, rows);
       for (let k = 0; k < rows.length; k++) {
         const g = group?.[from + k] ?? 0;
         if (g < 0 || g >= this.groups) {
@@ -149,23 +199,36 @@ export class Ridge {
 
   /** The same model gives the same bytes. */
   toBytes(): Uint8Array {
-    const { fields, numbers } = this.#standardiser.toParts();
-    return pack(KIND, fields, [sectionOf(numbers), sectionOf(this.#coefficients)]);
+    const { standardiser, bends } = this.#design;
+    const { fields, numbers } = standardiser.toParts();
+    const sections = [sectionOf(numbers), sectionOf(this.#coefficients)];
+    if (bends.columns.length === 0) return pack(KIND, fields, sections);
+    const knots = sectionOf(Float64Array.from(bends.knots));
+    return pack(KIND, { ...fields, bends: bends.columns }, [...sections, knots]);
   }
 
   /** @throws ForecastError `bytes` on anything `toBytes` cannot have written */
   static fromBytes(bytes: Uint8Array): Ridge {
     const { fields, sections } = unpack(bytes, KIND);
-    if (sections.length !== 2) throw new ForecastError("bytes", `${sections.length} sections, expected 2`);
-    const [numbers, coefficients] = sections.map(floatsOf);
-    const standardiser = Standardiser.fromParts(fields, numbers!);
-    if (coefficients!.length === 0 || coefficients!.length % (standardiser.width + 1) !== 0) {
-      throw new ForecastError(
-        "bytes",
-        `${coefficients!.length} coefficients for ${standardiser.width} columns`,
-      );
+    if (sections.length !== 2 && sections.length !== 3)
+      throw new ForecastError("bytes", `${sections.length} sections, expected 2 or 3`);
+    const [numbers, coefficients, knots] = sections.map(floatsOf);
+    const design = readDesign(
+      Standardiser.fromParts(fields, numbers!),
+      knots ? { columns: fields.strings("bends"), knots: [...knots] } : straight,
+    );
+    if (coefficients!.length === 0 || coefficients!.length % (design.width + 1) !== 0) {
+      throw new ForecastError("bytes", `${coefficients!.length} coefficients for ${design.width} columns`);
     }
-    return new Ridge(standardiser, coefficients!);
+    return new Ridge(design, coefficients!);
+  }
+}
+
+function readDesign(standardiser: Standardiser, bends: RidgeBends): Design {
+  try {
+    return new Design(standardiser, bends);
+  } catch (cause) {
+    throw new ForecastError("bytes", "saved with bends that no fit accepts", { cause });
   }
 }
 

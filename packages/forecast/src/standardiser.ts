@@ -69,6 +69,13 @@ export class Standardiser {
     return this.#design.length;
   }
 
+  /** Place of a numeric column in the design; -1 where there is none of that name. */
+  placeOf(name: string): number {
+    if (this.categorical.includes(name)) return -1;
+    const column = this.featureNames.indexOf(name);
+    return this.#design.findIndex((d) => d.column === column);
+  }
+
   /** The given rows, standardised: width x rows.length, column after column. */
   transform(matrix: Matrix, rows: Int32Array): Float64Array {
     checkColumns(matrix, this.featureNames);

@@ -1,6 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { ForecastError, fitRidge, type Matrix, Ridge, type RidgeRows } from "../src/index.ts";
+import {
+  ForecastError,
+  fitRidge,
+  type Matrix,
+  Ridge,
+  type RidgeBends,
+  type RidgeRows,
+} from "../src/index.ts";
 import { randomOf, withColumn } from "./synthetic.ts";
 
 interface Golden {
@@ -9,7 +16,14 @@ interface Golden {
   group: number[];
   target: number[];
   weight: number[];
-  cases: { alpha: number; clip: number; weighted: boolean; huber?: number; forecast: number[] }[];
+  cases: {
+    alpha: number;
+    clip: number;
+    weighted: boolean;
+    huber?: number;
+    bends?: RidgeBends;
+    forecast: number[];
+  }[];
 }
 const golden: Golden = JSON.parse(readFileSync(new URL("golden/ridge.json", import.meta.url), "utf8"));
 
@@ -33,12 +47,13 @@ const fit = (change: Partial<RidgeRows> = {}, alpha = 3) => fitRidge({ ...rows, 
 describe("ridge", () => {
   test.each(golden.cases)("agrees with its oracle at alpha $alpha, clip $clip, huber $huber", (wanted) => {
     const { weight, ...unweighted } = rows;
-    const { huber } = wanted;
+    const { huber, bends } = wanted;
     const fitted = fitRidge(wanted.weighted ? { ...unweighted, weight } : unweighted, {
       alpha: wanted.alpha,
       clipInputs: wanted.clip,
       clipTarget: wanted.clip,
       ...(huber !== undefined && { huber }),
+      ...(bends && { bends }),
     });
     const forecast = fitted.predict(matrix, rows.group);
     const digits = huber === undefined ? 8 : 3; // two ways to a minimum, each until it is near enough
@@ -65,6 +80,29 @@ describe("ridge", () => {
     expect(withError(2, 1e6)).toBeCloseTo(withError(2), 12);
   });
 
+  test("a line that bends follows what bends where it may, and only there", () => {
+    const x = Float32Array.from({ length: 200 }, (_, i) => (i - 100) / 50);
+    const one: Matrix = { rows: 200, names: ["x"], columns: [x], categorical: [] };
+    const target = Float64Array.from(x, (value) => Math.abs(value - x[150]!));
+    const sd = Math.sqrt(x.reduce((sum, value) => sum + (value + 0.01) ** 2, 0) / 200);
+    const errorWith = (knots: number[]) => {
+      const fitted = fitRidge({ matrix: one, target }, { alpha: 1e-9, bends: { columns: ["x"], knots } });
+      return Math.max(...fitted.predict(one).map((value, i) => Math.abs(value - target[i]!)));
+    };
+    expect(errorWith([(x[150]! + 0.01) / sd])).toBeLessThan(1e-4);
+    expect(errorWith([0])).toBeGreaterThan(0.1);
+    for (const [columns, knots] of [
+      [["y"], [0]],
+      [["x"], [Number.NaN]],
+    ] as const)
+      expect(() => fitRidge({ matrix: one, target }, { alpha: 1, bends: { columns, knots } })).toThrow(
+        /bend/,
+      );
+    expect(() => fitRidge(rows, { alpha: 1, bends: { columns: ["day"], knots: [0] } })).toThrow(
+      'no numeric column "day" to bend',
+    );
+  });
+
   test("a weight of 2 counts as the row twice", () => {
     const index = [...Array(90).keys(), 7];
     const twice: Matrix = {
@@ -86,11 +124,14 @@ describe("ridge", () => {
   });
 
   test("saved and loaded it gives equal forecasts and equal bytes; damage is refused", () => {
-    const fitted = fit();
-    const bytes = fitted.toBytes();
-    const loaded = Ridge.fromBytes(bytes);
-    expect(loaded.predict(matrix, rows.group)).toEqual(fitted.predict(matrix, rows.group));
-    expect(loaded.toBytes()).toEqual(bytes);
+    const bends = { columns: ["a", "c"], knots: [-0.5, 1] };
+    for (const fitted of [fit(), fitRidge(rows, { alpha: 3, bends })]) {
+      const bytes = fitted.toBytes();
+      const loaded = Ridge.fromBytes(bytes);
+      expect(loaded.predict(matrix, rows.group)).toEqual(fitted.predict(matrix, rows.group));
+      expect(loaded.toBytes()).toEqual(bytes);
+    }
+    const bytes = fit().toBytes();
     const altered = bytes.slice();
     altered[bytes.length >> 1]! ^= 1;
     for (const bad of [new Uint8Array(0), bytes.subarray(1), altered]) {

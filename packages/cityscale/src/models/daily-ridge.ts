@@ -19,6 +19,15 @@ const numbers = [
 ];
 const categories = ["day_type", "holiday_name"];
 
+/**
+ * What the weather does follows no straight line: heating is asked for below a temperature, and a little rain does
+ * nothing.
+ */
+export const dailyRidgeBends = {
+  columns: ["wx_temperature", "heating", "wx_rain", "wx_wind", ...changes],
+  knots: [-1, 0, 1],
+};
+
 /** Columns of a ridge regression of days, declared ones among them. */
 export function dailyRidgeColumns({ custom }: FeatureView) {
   return {

@@ -1,7 +1,7 @@
 import type { MemberSpec } from "@cityscale/forecast";
 import { type MemberKindName, type ModelKindName, memberKinds, type Target } from "../domain/index.ts";
 import { type FeatureView, isFar } from "../features/index.ts";
-import { dailyRidgeColumns } from "./daily-ridge.ts";
+import { dailyRidgeBends, dailyRidgeColumns } from "./daily-ridge.ts";
 import { effectTerms } from "./effects.ts";
 
 /** How much goes into a training; what a target declares is meant for a training every week beside a server. */
@@ -72,7 +72,7 @@ const regressionDays = 4 * 365.25;
  * every season twice, of which a network makes a line into those that it never saw.
  */
 const blends: Record<"days" | "near" | "young" | "far", Blend> = {
-  days: { ridge: [0.65, 0.4], trees: [0.35, 0.5], level: [0, 0.1] },
+  days: { ridge: [0.75, 0.45], trees: [0.25, 0.45], level: [0, 0.1] },
   near: { trees: 0.45, network: 0.55 },
   young: { trees: 0.8, network: 0.2 },
   far: { trees: 0.6, effects: 0.25, network: 0.15 },
@@ -137,7 +137,10 @@ function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effo
       weight: 1,
       by: "entity",
       ...(view.slotsPerDay === 1
-        ? { ...dailyRidge, newestDays: regressionDays, columns: dailyRidgeColumns(view) }
+        ? {
+            ...{ ...dailyRidge, newestDays: regressionDays },
+            ...{ columns: dailyRidgeColumns(view), bends: dailyRidgeBends },
+          }
         : { alpha: ridgeAlpha, columns: { names: own(names), categorical: own(categorical) } }),
     },
   ];

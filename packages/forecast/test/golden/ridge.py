@@ -19,7 +19,7 @@ weight = np.round(0.5 + rng.random(n), 3)
 x64 = x.astype(np.float64)
 
 
-def design(clip):
+def design(clip, bent=(), knots=()):
     columns = []
     for j in range(3):
         c = x64[:, j]
@@ -30,6 +30,7 @@ def design(clip):
     for code in range(4):
         c = (day == code) * 1.0
         columns.append((c - c.mean()) / c.std())
+    columns += [np.maximum(0, columns[j] - knot) for knot in knots for j in bent]
     return np.stack(columns, 1)
 
 
@@ -42,6 +43,15 @@ for alpha, clip, weighted in [(30.0, 0.0, False), (3.0, 0.05, True), (0.1, 0.005
         m = Ridge(alpha=alpha, solver="cholesky").fit(X[k], t, sample_weight=weight[k] if weighted else None)
         p[k] = m.predict(X[k])
     cases.append(dict(alpha=alpha, clip=clip, weighted=weighted, forecast=[round(v, 12) for v in p]))
+
+# Lines that bend: the first and the third column at three knots.
+BENT, KNOTS = [0, 2], [-1.0, 0.0, 1.0]
+X, p = design(0.05, BENT, KNOTS), np.zeros(n)
+for g in range(groups):
+    k = group == g
+    t = np.clip(z[k], *np.quantile(z[k], [0.05, 0.95]))
+    p[k] = Ridge(alpha=0.5, solver="cholesky").fit(X[k], t, sample_weight=weight[k]).predict(X[k])
+cases.append(dict(alpha=0.5, clip=0.05, weighted=True, bends=dict(columns=["abc"[j] for j in BENT], knots=KNOTS), forecast=[round(v, 12) for v in p]))
 
 # Huber's loss, minimised as such (by BFGS, not by weighting anew). The penalty is the one that least squares with
 # weights of the same sum would have: found by fixing the factor of the loss and fitting again until it stays.
