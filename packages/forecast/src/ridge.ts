@@ -1,4 +1,4 @@
-import { choleskySolve } from "./cholesky.ts";
+import { choleskyFactor, substitute } from "./cholesky.ts";
 import { floatsOf, pack, sectionOf, unpack } from "./container.ts";
 import { ForecastError, requireLength } from "./errors.ts";
 import { checkColumns, checkMatrix, type Matrix, rowsWhere } from "./matrix.ts";
@@ -37,9 +37,12 @@ export interface RidgeBends {
 
 const KIND = "ridge/1";
 
-/** Reweighting has settled long before. */
+/** Both have settled long before. */
 const MAX_REWEIGHTINGS = 20;
+const MAX_STEPS = 300;
 const SETTLED = 1e-5;
+/** Errors move the penalty of Huber's loss; by less than so much it is the same. */
+const SAME_PENALTY = 1e-3;
 
 /** Bounds the memory of a forecast: the standardised rows of a whole city would not fit. */
 const ROWS_AT_ONCE = 4096;
@@ -53,8 +56,8 @@ const ROWS_AT_ONCE = 4096;
  * With `bends` a column x has a further one for each knot, max(0, x - knot) of its standardised value: a linear spline
  * (Hastie, Tibshirani and Friedman 2009, section 5.2), whose bends the penalty holds down as it does all else.
  *
- * With `huber` the square is Huber's loss (1964), by least squares that are weighted anew until they settle. Those
- * weights are scaled to the sum of the rows' own, so that the penalty keeps its say whatever the size of the errors.
+ * With `huber` the square is Huber's loss (1964). It is scaled as least squares are that have its weights, scaled to the
+ * sum of the rows' own, so that the penalty keeps its say whatever the size of the errors.
  *
  * @throws ForecastError `shape` on unequal lengths; `option` on an alpha below 0, a `huber` not above 0, a clip level
  * outside [0, 0.5) or a bend of no numeric column or at no finite knot; `data` on a negative weight, or with alpha 0 where columns depend on each other; `noRows`
@@ -266,77 +269,140 @@ interface Problem {
   readonly alpha: number;
 }
 
-/** Least squares weighted by w * min(1, huber / |error|) of the fit before, until the fit stays as it is. */
+/** Coefficients, then the intercept; null where the normal equations have no single solution. */
+function solve(problem: Problem, w: Float64Array): Float64Array | null {
+  const normal = new NormalEquations(problem, w);
+  return normal.factor(problem.alpha) ? normal.solve(problem.z) : null;
+}
+
+/**
+ * Huber's loss by modified residuals (Huber 1981, section 7.8): least squares of the fit plus the errors cut at the
+ * bound, until the coefficients stay as they are. The equations' matrix stays the same, so that a step costs little.
+ * The penalty is the one that least squares with weights w * min(1, huber / |error|), scaled to the sum of w, would
+ * have; those weights are found with the errors, and the matrix is factored anew when they have moved it.
+ */
 function solveHuber(problem: Problem, w: Float64Array, huber: number): Float64Array | null {
+  const { z, alpha } = problem;
   const total = w.reduce((sum, value) => sum + value, 0);
-  let solved = solve(problem, w);
-  for (let step = 0; solved !== null && step < MAX_REWEIGHTINGS; step++) {
+  let solved = nearHuber(problem, w, huber);
+  const normal = new NormalEquations(problem, w);
+  let share = 0;
+  for (let step = 0; solved !== null && step < MAX_STEPS; step++) {
+    const fitted = fittedBy(problem, solved);
+    let light = 0;
+    const cut = fitted.map((value, i) => {
+      const error = z[i]! - value;
+      light += w[i]! * Math.min(1, huber / Math.abs(error));
+      return value + Math.max(-huber, Math.min(huber, error));
+    });
     const before = solved;
-    const error = errorsOf(problem, before);
-    const light = w.map((weight, i) => weight * Math.min(1, huber / Math.abs(error[i]!)));
-    const scale = total / light.reduce((sum, value) => sum + value, 0);
-    solved = solve(
-      problem,
-      light.map((weight) => weight * scale),
-    );
-    if (solved?.every((value, j) => Math.abs(value - before[j]!) <= SETTLED)) break;
+    if (Math.abs(light / total - share) > SAME_PENALTY * share) {
+      share = light / total;
+      if (!normal.factor(alpha * share)) return null;
+    }
+    solved = normal.solve(cut);
+    if (solved.every((value: number, j: number) => Math.abs(value - before[j]!) <= SETTLED)) break;
   }
   return solved;
 }
 
-function errorsOf({ x, z, width }: Problem, solved: Float64Array): Float64Array {
-  const error = z.map((value) => value - solved[width]!);
+/**
+ * Least squares that are weighted by the errors of the fit before, until it moves by less than the bound: what is left
+ * is for steps that cost less, but are no longer than the bound.
+ */
+function nearHuber(problem: Problem, w: Float64Array, huber: number): Float64Array | null {
+  const total = w.reduce((sum, value) => sum + value, 0);
+  let solved = solve(problem, w);
+  for (let step = 0; solved !== null && step < MAX_REWEIGHTINGS; step++) {
+    const before = solved;
+    const fitted = fittedBy(problem, before);
+    const light = w.map((weight, i) => weight * Math.min(1, huber / Math.abs(problem.z[i]! - fitted[i]!)));
+    const scale = total / light.reduce((sum, value) => sum + value, 0);
+    const scaled = light.map((weight) => weight * scale);
+    solved = solve(problem, scaled);
+    if (solved?.every((value, j) => Math.abs(value - before[j]!) <= huber)) break;
+  }
+  return solved;
+}
+
+function fittedBy({ x, z, width }: Problem, solved: Float64Array): Float64Array {
+  const n = z.length;
+  const fitted = new Float64Array(n).fill(solved[width]!);
   for (let j = 0; j < width; j++) {
     const coefficient = solved[j]!;
-    const start = j * z.length;
-    for (let i = 0; i < z.length; i++) error[i]! -= coefficient * x[start + i]!;
+    const start = j * n;
+    for (let i = 0; i < n; i++) fitted[i]! += coefficient * x[start + i]!;
   }
-  return error;
+  return fitted;
 }
 
 /**
- * Coefficients, then the intercept; null where the normal equations have no single solution.
- * Centring x and z by their weighted means is what leaves the intercept without penalty.
+ * Weighted least squares on the columns of a problem, for any target. Centring by weighted means is what leaves the
+ * intercept without penalty.
  */
-function solve({ x, z, width, alpha }: Problem, w: Float64Array): Float64Array | null {
-  const n = z.length;
-  const total = w.reduce((sum, value) => sum + value, 0);
-  const means = new Float64Array(width);
-  const root = w.map(Math.sqrt);
-  const centred = new Float64Array(x.length);
-  for (let j = 0; j < width; j++) {
-    let sum = 0;
-    for (let i = 0; i < n; i++) sum += w[i]! * x[j * n + i]!;
-    means[j] = sum / total;
-    for (let i = 0; i < n; i++) centred[j * n + i] = root[i]! * (x[j * n + i]! - means[j]!);
-  }
-  let meanZ = 0;
-  for (let i = 0; i < n; i++) meanZ += w[i]! * z[i]!;
-  meanZ /= total;
-  const residual = z.map((value, i) => root[i]! * (value - meanZ));
+class NormalEquations {
+  readonly #rows: number;
+  readonly #width: number;
+  readonly #w: Float64Array;
+  readonly #total: number;
+  readonly #means: Float64Array;
+  /** x less its mean, times the root of the weight */
+  readonly #centred: Float64Array;
+  readonly #root: Float64Array;
+  /** lower triangle, without penalty */
+  readonly #gram: Float64Array;
+  #factor = new Float64Array(0);
+  /** columns that do not vary (in this group): their coefficients are 0, with or without a penalty */
+  readonly #constant: number[] = [];
 
-  const gram = new Float64Array(width * width);
-  const solved = new Float64Array(width);
-  // A column that does not vary (in this group) has coefficient 0, with or without a penalty.
-  const constant: number[] = [];
-  for (let j = 0; j < width; j++) {
-    for (let k = 0; k <= j; k++) gram[j * width + k] = dot(centred, j * n, centred, k * n, n);
-    if (gram[j * width + j]! <= 1e-18 * total) constant.push(j);
-    gram[j * width + j]! += alpha;
-    solved[j] = dot(centred, j * n, residual, 0, n);
+  constructor({ x, z, width }: Problem, w: Float64Array) {
+    const n = z.length;
+    this.#rows = n;
+    this.#width = width;
+    this.#w = w;
+    this.#total = w.reduce((sum, value) => sum + value, 0);
+    this.#root = w.map(Math.sqrt);
+    this.#means = new Float64Array(width);
+    this.#centred = new Float64Array(x.length);
+    for (let j = 0; j < width; j++) {
+      const mean = dot(w, 0, x, j * n, n) / this.#total;
+      this.#means[j] = mean;
+      for (let i = 0; i < n; i++) this.#centred[j * n + i] = this.#root[i]! * (x[j * n + i]! - mean);
+    }
+    this.#gram = new Float64Array(width * width);
+    for (let j = 0; j < width; j++) {
+      for (let k = 0; k <= j; k++)
+        this.#gram[j * width + k] = dot(this.#centred, j * n, this.#centred, k * n, n);
+      if (this.#gram[j * width + j]! <= 1e-18 * this.#total) this.#constant.push(j);
+    }
+    for (const j of this.#constant) {
+      for (let k = 0; k < width; k++) this.#gram[Math.max(j, k) * width + Math.min(j, k)] = 0;
+      this.#gram[j * width + j] = 1;
+    }
   }
-  for (const j of constant) {
-    for (let k = 0; k < width; k++) gram[Math.max(j, k) * width + Math.min(j, k)] = 0;
-    gram[j * width + j] = 1;
-    solved[j] = 0;
+
+  /** With a penalty; false where there is no single solution. */
+  factor(alpha: number): boolean {
+    const width = this.#width;
+    this.#factor = this.#gram.slice();
+    for (let j = 0; j < width; j++) this.#factor[j * width + j]! += alpha;
+    return choleskyFactor(this.#factor, width);
   }
-  if (!choleskySolve(gram, solved)) return null;
-  let intercept = meanZ;
-  for (let j = 0; j < width; j++) intercept -= solved[j]! * means[j]!;
-  const out = new Float64Array(width + 1);
-  out.set(solved);
-  out[width] = intercept;
-  return out;
+
+  /** Coefficients, then the intercept. */
+  solve(target: Float64Array): Float64Array {
+    const [n, width] = [this.#rows, this.#width];
+    const mean = dot(this.#w, 0, target, 0, n) / this.#total;
+    const residual = target.map((value, i) => this.#root[i]! * (value - mean));
+    const solved = new Float64Array(width);
+    for (let j = 0; j < width; j++) solved[j] = dot(this.#centred, j * n, residual, 0, n);
+    for (const j of this.#constant) solved[j] = 0;
+    substitute(this.#factor, solved);
+    const out = new Float64Array(width + 1);
+    out.set(solved);
+    out[width] = mean - dot(solved, 0, this.#means, 0, width);
+    return out;
+  }
 }
 
 function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, n: number): number {
