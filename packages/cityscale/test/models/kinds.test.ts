@@ -54,13 +54,13 @@ describe("a blend", () => {
     const shares = (lead: number) =>
       members.map(({ kind, weight }) => [kind, (weight as number[])[lead - 1]!] as const);
     expect(shares(1)).toEqual([
-      ["trees", 0.35],
-      ["ridge", 0.65],
+      ["trees", 0.25],
+      ["ridge", 0.75],
       ["level", 0],
     ]);
     expect(shares(14)).toEqual([
-      ["trees", 0.5],
-      ["ridge", 0.4],
+      ["trees", 0.45],
+      ["ridge", 0.45],
       ["level", 0.1],
     ]);
     for (let lead = 1; lead <= 14; lead++)
@@ -70,6 +70,7 @@ describe("a blend", () => {
     const ridge = members.find((member) => member.kind === "ridge")!;
     expect(ridge.columns!.names.filter((name) => !view.columns.includes(name))).toEqual([]);
     expect(ridge.columns!.names).toContain("x_letter");
+    expect(ridge.columns!.names).toEqual(expect.arrayContaining([...ridge.bends!.columns]));
     expect(view.expectation).toBe("mean-4");
   });
 
