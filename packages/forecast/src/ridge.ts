@@ -60,8 +60,8 @@ const ROWS_AT_ONCE = 4096;
  * sum of the rows' own, so that the penalty keeps its say whatever the size of the errors.
  *
  * @throws ForecastError `shape` on unequal lengths; `option` on an alpha below 0, a `huber` not above 0, a clip level
- * outside [0, 0.5) or a bend of no numeric column or at no finite knot; `data` on a negative weight, or with alpha 0 where columns depend on each other; `noRows`
- * where no row can be learned from
+ * outside [0, 0.5) or a bend of no numeric column or at no finite knot; `data` on a negative weight, or with alpha 0
+ * where columns depend on each other; `noRows` where no row can be learned from
  */
 export function fitRidge(rows: RidgeRows, options: RidgeOptions): Ridge {
   const { matrix, target, group, weight } = rows;
@@ -283,25 +283,22 @@ function solve(problem: Problem, w: Float64Array): Float64Array | null {
  */
 function solveHuber(problem: Problem, w: Float64Array, huber: number): Float64Array | null {
   const { z, alpha } = problem;
-  const total = w.reduce((sum, value) => sum + value, 0);
-  let solved = nearHuber(problem, w, huber);
+  const total = sumOf(w);
   const normal = new NormalEquations(problem, w);
-  let share = 0;
-  for (let step = 0; solved !== null && step < MAX_STEPS; step++) {
-    const fitted = fittedBy(problem, solved);
-    let light = 0;
-    const cut = fitted.map((value, i) => {
-      const error = z[i]! - value;
-      light += w[i]! * Math.min(1, huber / Math.abs(error));
-      return value + Math.max(-huber, Math.min(huber, error));
-    });
-    const before = solved;
-    if (Math.abs(light / total - share) > SAME_PENALTY * share) {
-      share = light / total;
-      if (!normal.factor(alpha * share)) return null;
+  if (!normal.factor(alpha)) return null;
+  let solved = nearHuber(problem, w, huber, normal.solve(z));
+  if (solved === null) return null;
+  let penalty = 0;
+  for (let step = 0; step < MAX_STEPS; step++) {
+    const before: Float64Array = solved;
+    const fitted = fittedBy(problem, before);
+    const due = (alpha * sumOf(lightened(problem, w, huber, fitted))) / total;
+    if (Math.abs(due - penalty) > SAME_PENALTY * penalty) {
+      penalty = due;
+      if (!normal.factor(penalty)) return null;
     }
-    solved = normal.solve(cut);
-    if (solved.every((value: number, j: number) => Math.abs(value - before[j]!) <= SETTLED)) break;
+    solved = normal.solve(fitted.map((value, i) => value + Math.max(-huber, Math.min(huber, z[i]! - value))));
+    if (isWithin(SETTLED, solved, before)) break;
   }
   return solved;
 }
@@ -310,20 +307,31 @@ function solveHuber(problem: Problem, w: Float64Array, huber: number): Float64Ar
  * Least squares that are weighted by the errors of the fit before, until it moves by less than the bound: what is left
  * is for steps that cost less, but are no longer than the bound.
  */
-function nearHuber(problem: Problem, w: Float64Array, huber: number): Float64Array | null {
-  const total = w.reduce((sum, value) => sum + value, 0);
-  let solved = solve(problem, w);
+function nearHuber(problem: Problem, w: Float64Array, huber: number, first: Float64Array) {
+  const total = sumOf(w);
+  let solved: Float64Array | null = first;
   for (let step = 0; solved !== null && step < MAX_REWEIGHTINGS; step++) {
-    const before = solved;
-    const fitted = fittedBy(problem, before);
-    const light = w.map((weight, i) => weight * Math.min(1, huber / Math.abs(problem.z[i]! - fitted[i]!)));
-    const scale = total / light.reduce((sum, value) => sum + value, 0);
-    const scaled = light.map((weight) => weight * scale);
-    solved = solve(problem, scaled);
-    if (solved?.every((value, j) => Math.abs(value - before[j]!) <= huber)) break;
+    const before: Float64Array = solved;
+    const light = lightened(problem, w, huber, fittedBy(problem, before));
+    const scale = total / sumOf(light);
+    solved = solve(
+      problem,
+      light.map((weight) => weight * scale),
+    );
+    if (solved !== null && isWithin(huber, solved, before)) break;
   }
   return solved;
 }
+
+/** w * min(1, huber / |error|) */
+function lightened({ z }: Problem, w: Float64Array, huber: number, fitted: Float64Array): Float64Array {
+  return w.map((weight, i) => weight * Math.min(1, huber / Math.abs(z[i]! - fitted[i]!)));
+}
+
+const isWithin = (bound: number, a: Float64Array, b: Float64Array) =>
+  a.every((value, i) => Math.abs(value - b[i]!) <= bound);
+
+const sumOf = (values: Float64Array) => values.reduce((sum, value) => sum + value, 0);
 
 function fittedBy({ x, z, width }: Problem, solved: Float64Array): Float64Array {
   const n = z.length;
@@ -360,7 +368,7 @@ class NormalEquations {
     this.#rows = n;
     this.#width = width;
     this.#w = w;
-    this.#total = w.reduce((sum, value) => sum + value, 0);
+    this.#total = sumOf(w);
     this.#root = w.map(Math.sqrt);
     this.#means = new Float64Array(width);
     this.#centred = new Float64Array(x.length);

@@ -23,15 +23,22 @@ const categories = ["day_type", "holiday_name"];
  * What the weather does follows no straight line: heating is asked for below a temperature, and a little rain does
  * nothing.
  */
-export const dailyRidgeBends = {
+const bends = {
   columns: ["wx_temperature", "heating", "wx_rain", "wx_wind", ...changes],
   knots: [-1, 0, 1],
 };
 
-/** Columns of a ridge regression of days, declared ones among them. */
-export function dailyRidgeColumns({ custom }: FeatureView) {
-  return {
-    names: [...numbers, ...custom.map(({ name }) => `x_${name}`), ...categories],
-    categorical: categories,
-  };
+/**
+ * How far back it learns. It is of one series alone, a few thousand rows of what was usual then; in two weeks what was
+ * usual six years ago misleads more than it steadies.
+ */
+const newestDays = 4 * 365.25;
+
+/**
+ * A ridge regression of days, declared columns among its own. By squares one storm would have more to say than weeks of
+ * usual days.
+ */
+export function dailyRidge({ custom }: FeatureView) {
+  const names = [...numbers, ...custom.map(({ name }) => `x_${name}`), ...categories];
+  return { alpha: 30, huber: 0.1, newestDays, columns: { names, categorical: categories }, bends };
 }

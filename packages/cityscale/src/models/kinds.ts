@@ -1,7 +1,7 @@
 import type { MemberSpec } from "@cityscale/forecast";
 import { type MemberKindName, type ModelKindName, memberKinds, type Target } from "../domain/index.ts";
 import { type FeatureView, isFar } from "../features/index.ts";
-import { dailyRidgeBends, dailyRidgeColumns } from "./daily-ridge.ts";
+import { dailyRidge } from "./daily-ridge.ts";
 import { effectTerms } from "./effects.ts";
 
 /** How much goes into a training; what a target declares is meant for a training every week beside a server. */
@@ -48,9 +48,6 @@ export const quantileRows = 300_000;
 /** Penalty of ridge regressions on standardised columns, in rows. */
 const ridgeAlpha = 60;
 
-/** Those of days: by squares one storm would have more to say than weeks of usual days. */
-const dailyRidge = { alpha: 30, huber: 0.1 };
-
 /** The level of a blend, on the scale of the target; a forecast of no kind by itself. */
 const steadyLevel = "median_12_weeks";
 
@@ -58,12 +55,6 @@ const steadyLevel = "median_12_weeks";
 type Share = number | readonly [first: number, far: number];
 type Blend = Partial<Record<MemberKindName | "level", Share>>;
 const farDays = 14;
-
-/**
- * How far back regressions of days learn. Each is of one series alone, a few thousand rows of what was usual then; in
- * two weeks what was usual six years ago misleads more than it steadies.
- */
-const regressionDays = 4 * 365.25;
 
 /**
  * Weights that did best on windows before those that are reported. Days: what a regression of one series makes of the
@@ -137,10 +128,7 @@ function nearMembers(kind: MemberKindName, seed: number, view: FeatureView, effo
       weight: 1,
       by: "entity",
       ...(view.slotsPerDay === 1
-        ? {
-            ...{ ...dailyRidge, newestDays: regressionDays },
-            ...{ columns: dailyRidgeColumns(view), bends: dailyRidgeBends },
-          }
+        ? dailyRidge(view)
         : { alpha: ridgeAlpha, columns: { names: own(names), categorical: own(categorical) } }),
     },
   ];

@@ -34,7 +34,7 @@ export class LevelWindow {
     // A past origin wants older snapshots than are held.
     if (!isKnown || from < this.#openedAt || (await this.#hasMissed(connection, stations)))
       return await this.#open(connection, stations, from, knownBy);
-    this.#widen(stations.length);
+    if (stations.length > this.#stations.length) this.#enlarge(0, stations);
     this.#stations = stations;
     const { at, knownAt } = this.levels;
     const last = at.at(-1);
@@ -81,22 +81,16 @@ export class LevelWindow {
     return row !== undefined;
   }
 
-  /** Makes room for stations beside those that are held: to read everything again takes longer than a batch may. */
-  #widen(width: number): void {
-    const before = this.#stations.length;
-    if (width === before) return;
+  /**
+   * Room for more rows, or for stations beside those that are held: to read everything again takes longer than a batch
+   * may.
+   */
+  #enlarge(rows: number, stations: readonly Station[]): void {
     const held = this.levels;
-    const rows = held.at.length;
-    const wider = buffersOf(rows + slackRows, width);
-    wider.at.set(held.at);
-    wider.knownAt.set(held.knownAt);
-    for (const name of matrices) {
-      if (name !== "service") wider[name].fill(-1, 0, rows * width);
-      for (let row = 0; row < rows; row++)
-        wider[name].set(held[name].subarray(row * before, (row + 1) * before), row * width);
-    }
-    this.#buffers = wider;
-    [this.#from, this.#until] = [0, rows];
+    this.#buffers = buffersOf(held.at.length + rows + slackRows, stations.length);
+    this.#stations = stations;
+    [this.#from, this.#until] = [0, 0];
+    this.#put(held);
   }
 
   async #open(connection: Connection, stations: readonly Station[], from: number, knownBy: number) {
@@ -108,31 +102,31 @@ export class LevelWindow {
   }
 
   #append(more: Levels, keepFrom: number): void {
-    const width = this.#stations.length;
     const rows = more.at.length;
     this.#openedAt = keepFrom;
     while (this.#from < this.#until && this.#buffers.at[this.#from]! < keepFrom) this.#from++;
     if (rows === 0) return;
-    if (this.#until + rows > this.#buffers.at.length) {
-      const held = this.levels;
-      this.#buffers = buffersOf(held.at.length + rows + slackRows, width);
-      [this.#from, this.#until] = [0, 0];
-      this.#put(held);
-    }
+    if (this.#until + rows > this.#buffers.at.length) this.#enlarge(rows, this.#stations);
     this.#put(more);
   }
 
+  /** Stations that the rows do not have are the last, and missing in them. */
   #put(levels: Levels): void {
-    const [row, width] = [this.#until, this.#stations.length];
-    this.#buffers.at.set(levels.at, row);
-    this.#buffers.knownAt.set(levels.knownAt, row);
-    for (const name of matrices) this.#buffers[name].set(levels[name], row * width);
+    const [own, width] = [levels.stations.length, this.#stations.length];
+    this.#buffers.at.set(levels.at, this.#until);
+    this.#buffers.knownAt.set(levels.knownAt, this.#until);
+    for (const name of matrices) {
+      for (let row = 0; row < levels.at.length; row++) {
+        const cells = levels[name].subarray(row * own, (row + 1) * own);
+        this.#buffers[name].set(cells, (this.#until + row) * width);
+      }
+    }
     this.#until += levels.at.length;
   }
 }
 
 function buffersOf(rows: number, width: number): Buffers {
-  const matrix = () => new Int16Array(rows * width);
+  const matrix = () => new Int16Array(rows * width).fill(-1);
   return {
     ...{ at: new Float64Array(rows), knownAt: new Float64Array(rows) },
     ...{ bikes: matrix(), ebikes: matrix(), docks: matrix(), bikesDisabled: matrix(), reportAge: matrix() },
